@@ -1,0 +1,4 @@
+package audit
+
+// Batch links the records of many changes.
+type Batch struct{}

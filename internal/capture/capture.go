@@ -1,0 +1,82 @@
+// Package capture takes the before and after images of the rows that one GORM statement writes. It
+// wraps GORM's own create, update and delete handlers; the images come from the database.
+package capture
+
+import (
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/schema"
+
+	"github.com/gormtrail/audit/internal/tx"
+)
+
+// Op is what happened to a row.
+type Op uint8
+
+// What may happen to a row. SoftDelete and Restore are updates that set or unset the model's
+// soft-delete column.
+const (
+	Insert Op = iota + 1
+	Update
+	Delete
+	SoftDelete
+	Restore
+)
+
+// Model says what is captured of one table.
+type Model struct {
+	// Schema is the registered model as parsed with the handle's naming strategy.
+	Schema *schema.Schema
+	// Columns are the columns of the images. The primary key and the foreign keys that lead to a
+	// target are always among them; excluded columns never.
+	Columns []string
+	// Owner is for the root package's own use.
+	Owner any
+}
+
+// Change is what happened to one row. Images are raw driver values in the order of Model.Columns.
+type Change struct {
+	Model *Model
+	// Table is the table as the statement names it, with a schema prefix if it has one.
+	Table string
+	Op    Op
+	// Before is nil for Insert, After is nil for Delete. For an Update one of them may be nil if the
+	// image could not be had; Note then says why.
+	Before, After []any
+	// Note is empty, or why the images are not complete ("no before image", …).
+	Note string
+	// Time is when the statement returned.
+	Time time.Time
+}
+
+// Summary stands for the changes of a statement that changed more rows than are captured.
+type Summary struct {
+	Model *Model
+	Table string
+	Op    Op
+	Rows  int64
+	// Statement is the SQL with placeholders, never with values.
+	Statement string
+	Time      time.Time
+}
+
+// Hooks connect the engine to the root package. All are required. They may be called concurrently.
+type Hooks struct {
+	tx.Hooks
+	// Model gives what is captured of the table that st writes, nil if nothing is. It is called for
+	// each create, update and delete, so it is fast.
+	Model func(st *gorm.Statement) *Model
+	// Captured turns the changes of a statement that has succeeded into items for the transaction.
+	// summary is nil, or stands for all changes, which are then empty.
+	Captured func(st *gorm.Statement, changes []Change, summary *Summary) []tx.Item
+	// Skipped counts rows that were written and could not be captured.
+	Skipped func(st *gorm.Statement, reason string)
+	// Failed is told of an error or panic inside auditing that the application must not see.
+	Failed func(st *gorm.Statement, err error)
+	// Strict says that such an error fails the statement.
+	Strict bool
+	// InTx says that the sink writes inside the transaction, so that a statement outside one needs a
+	// transaction of its own.
+	InTx bool
+}

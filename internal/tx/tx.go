@@ -1,0 +1,26 @@
+// Package tx holds what happened in an open database transaction until it commits. It wraps GORM's
+// connection pool, so that Begin, Commit, Rollback and savepoints are seen whoever calls them.
+package tx
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
+// Item is what a transaction holds; the root package puts its pending records in.
+type Item any
+
+// Hooks are called by a wrapped pool. All are required. They may be called concurrently for
+// different transactions.
+type Hooks struct {
+	// BeforeCommit is called once, just before COMMIT is sent, with the items that no savepoint rolled
+	// back, if there are any. conn belongs to the transaction. An error rolls the transaction back and
+	// becomes the error of Commit.
+	BeforeCommit func(ctx context.Context, conn gorm.ConnPool, items []Item) error
+	// AfterCommit is called once after COMMIT has succeeded, or for a statement outside a transaction
+	// after it did. ctx is not cancelled with the request.
+	AfterCommit func(ctx context.Context, items []Item)
+	// Discarded is called with items that were rolled back.
+	Discarded func(items []Item)
+}
