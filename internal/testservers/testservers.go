@@ -1,0 +1,78 @@
+// Package testservers gives tests the addresses of the real servers that scripts/services.sh starts.
+//
+// Each function reads one environment variable. Without it the test is skipped, with a message that
+// names the variable; if AUDIT_TEST_SERVERS is "required", as under make test, the test fails
+// instead, so that a suite cannot pass by not running. The servers are shared by all packages:
+// tests use names of their own (see Name, PostgresSchema and MariaDBDatabase) and remove what they
+// made.
+package testservers
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"testing"
+)
+
+// Required reports whether tests must fail where a server is missing: AUDIT_TEST_SERVERS=required.
+func Required() bool {
+	return os.Getenv("AUDIT_TEST_SERVERS") == "required"
+}
+
+// Postgres gives the DSN of PostgreSQL, in key=value form; the account may create schemas and
+// databases. Most tests want PostgresSchema instead.
+func Postgres(t testing.TB) string {
+	t.Helper()
+	return address(t, "PostgreSQL", "POSTGRES_DSN")
+}
+
+// MariaDB gives the DSN of MariaDB in the form of go-sql-driver/mysql; the account may create
+// databases. Most tests want MariaDBDatabase instead.
+func MariaDB(t testing.TB) string {
+	t.Helper()
+	return address(t, "MariaDB", "MARIADB_DSN")
+}
+
+// RabbitMQ gives the URI of RabbitMQ's stream listener; the account is an administrator.
+func RabbitMQ(t testing.TB) string {
+	t.Helper()
+	return address(t, "RabbitMQ", "RABBITMQ_STREAM_URI")
+}
+
+// RabbitMQManagement gives the URL of RabbitMQ's management API, with user and password in it.
+func RabbitMQManagement(t testing.TB) string {
+	t.Helper()
+	return address(t, "the management API of RabbitMQ", "RABBITMQ_MANAGEMENT_URI")
+}
+
+// OpenSearch gives the URL of OpenSearch, without security.
+func OpenSearch(t testing.TB) string {
+	t.Helper()
+	return address(t, "OpenSearch", "OPENSEARCH_URL")
+}
+
+// Name gives prefix with a random suffix, in lower case letters and digits: a name that no other test
+// uses, for a schema, a stream or an index. Whoever makes the thing removes it.
+func Name(t testing.TB, prefix string) string {
+	t.Helper()
+	var b [6]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return prefix + hex.EncodeToString(b[:])
+}
+
+// address gives the value of variable, or ends the test.
+func address(t testing.TB, server, variable string) string {
+	t.Helper()
+	v, err := lookup(server, variable)
+	switch {
+	case err == nil:
+		return v
+	case Required():
+		t.Fatal(err)
+	default:
+		t.Skip(err)
+	}
+	return ""
+}
