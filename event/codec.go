@@ -3,7 +3,6 @@ package event
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,11 +13,11 @@ import (
 // MaxSize is the largest size in bytes of an encoded record. Encode cuts longer values.
 const MaxSize = 256 << 10
 
+// MaxStamp is what Encode leaves free of MaxSize, for Stamp and StampIngest.
+const MaxStamp = 1 << 10
+
 // MaxIDLength is the largest length in bytes of a log_id.
 const MaxIDLength = 512
-
-// ErrInvalid is returned, wrapped, if data is no record.
-var ErrInvalid = errors.New("event: no valid record")
 
 // member ties one JSON name to the field of a Record. The table members is the wire format: its
 // order is the order of the encoding.
