@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -21,14 +22,16 @@ const (
 type Query struct {
 	// Filters must all hold.
 	Filters []Filter
-	// From and To bound the timestamp: From <= timestamp < To. The zero time is no bound.
+	// From and To bound the timestamp: From <= timestamp < To. The zero time is no bound. As
+	// everywhere in a query, what of a time is below a millisecond does not count.
 	From, To time.Time
-	// Text finds records whose words (object, people, ids, changes, extra texts) include all words of
-	// Text, whatever their case and accents. A word that ends in * finds all words that begin with it;
-	// words in double quotes must stand together.
+	// Text finds records whose words (object, people, ids, changes, extra texts; see SearchText)
+	// include all words of Text, whatever their case and accents. A word that ends in * finds all words
+	// that begin with it; words in double quotes must stand together. A Text without any word, such as
+	// "%", finds nothing; one of white space is no Text.
 	Text string
-	// Ascending gives the oldest first; else the newest first. Records with equal timestamps are
-	// ordered by log_id in the same direction.
+	// Ascending gives the oldest first; else the newest first. Records of the same millisecond are
+	// ordered by log_id, by its bytes, in the same direction.
 	Ascending bool
 	// After skips all records up to and including this position, in the direction of the query.
 	After *Position
@@ -100,6 +103,12 @@ func (f Field) known() bool {
 		}
 	}
 	return false
+}
+
+// Terms gives the terms of the Text. If never is true, the Text finds nothing.
+func (q Query) Terms() (terms []Term, never bool) {
+	terms = ParseText(q.Text)
+	return terms, len(terms) == 0 && strings.TrimSpace(q.Text) != ""
 }
 
 // WithDefaults gives q with the defaults filled in.

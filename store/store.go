@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -100,10 +101,21 @@ type Page struct {
 	HasMore bool
 }
 
-// Position is a place between records: that of one record in the order (timestamp, log_id).
+// Position is a place between records: that of one record in the order of the store, which is
+// (timestamp in whole milliseconds, log_id); see Compare.
 type Position struct {
 	Timestamp time.Time
 	LogID     string
+}
+
+// Compare gives -1, 0 or +1 as p comes before, with, or after o in ascending order: by timestamp, of
+// which only whole milliseconds count (that is what all stores can sort by), then by the bytes of the
+// log_id. Records made by this module keep their order within a millisecond only by chance.
+func (p Position) Compare(o Position) int {
+	if c := cmp.Compare(p.Timestamp.UnixMilli(), o.Timestamp.UnixMilli()); c != 0 {
+		return c
+	}
+	return cmp.Compare(p.LogID, o.LogID)
 }
 
 // PositionOf gives the position of r.
