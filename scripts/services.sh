@@ -18,6 +18,8 @@
 # NAME: rabbitmq (node 1), rabbitmq2, rabbitmq3 (more nodes of its cluster), postgres, mariadb,
 #       opensearch, opensearch2 (2.19.1), opensearch-secure (2.19.1 with TLS and users),
 #       mysql (9.7, the one MySQL in Debian: its unstable suite sid, so the version moves).
+#       chromium, pip (install only: the browser and the downloader that tests use, unless the
+#       machine has them).
 # Without a NAME: rabbitmq postgres mariadb opensearch.
 #
 # Nothing is installed into the system: the packages are fetched with the machine's own apt
@@ -245,6 +247,15 @@ wrap_programs() {
 	done
 }
 
+# libraries_of ROOT: its folders of libraries, for programs that run with the machine's C library.
+libraries_of() {
+	local folder libraries=''
+	for folder in "$1"/usr/lib/*-linux-gnu "$1"/lib/*-linux-gnu "$1"/usr/lib/*-linux-gnu/pulseaudio; do
+		if [[ -d $folder ]]; then libraries+=${libraries:+:}$folder; fi
+	done
+	echo "$libraries"
+}
+
 # relink ROOT: turn absolute links to something that was unpacked too into links below ROOT.
 relink() {
 	local link target
@@ -277,6 +288,18 @@ install_one() { # install_one {rabbitmq|postgres|mariadb|mysql|java}
 		suite=${MYSQL_SUITE:-sid}
 		packages=(mysql-server-core mysql-client-core)
 		include='^(lib|zlib1g)'
+		;;
+	chromium) # starts itself by /proc/self/exe, which a loader of its own would be: so with the machine's
+		suite=$own
+		packages=(chromium fontconfig-config fonts-dejavu-core)
+		include='^(chromium-common|lib|zlib1g)'
+		exclude='^(libc6$|libllvm|libgl1-mesa-dri|.*-perl$)'
+		;;
+	pip)
+		suite=$own
+		packages=(python3 python3-pip)
+		include='^(python3|lib|zlib1g|media-types$|mime-support$)'
+		exclude='^libc6$'
 		;;
 	java) # for OpenSearch
 		suite=${JAVA_SUITE:-trixie}
@@ -341,6 +364,20 @@ install_one() { # install_one {rabbitmq|postgres|mariadb|mysql|java}
 		mkdir "$root/bin"
 		ln -s "$root"/usr/bin/* "$root"/usr/sbin/m*d "$root/bin/"
 		;;
+	chromium)
+		mkdir -p "$root/bin" "$root/cache"
+		chmod 1777 "$root/cache" # of fonts
+		printf '<fontconfig><dir>%s</dir><cachedir>%s</cachedir></fontconfig>\n' "$root/usr/share/fonts" "$root/cache" >"$root/fonts.conf"
+		printf '#!/bin/sh\nexport LD_LIBRARY_PATH=%s FONTCONFIG_FILE=%s\nexec %s "$@"\n' \
+			"$(libraries_of "$root")" "$root/fonts.conf" "$root/usr/lib/chromium/chromium" >"$root/bin/chromium"
+		chmod 755 "$root/bin/chromium"
+		;;
+	pip)
+		mkdir -p "$root/bin"
+		printf '#!/bin/sh\nexport LD_LIBRARY_PATH=%s PYTHONHOME=%s SSL_CERT_FILE="${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}"\nexec %s -m pip "$@"\n' \
+			"$(libraries_of "$root")" "$root/usr" "$root/usr/bin/python3" >"$root/bin/pip"
+		chmod 755 "$root/bin/pip"
+		;;
 	java)
 		local home
 		home=$(echo "$root"/usr/lib/jvm/java-21-openjdk-*)
@@ -362,7 +399,7 @@ install_one() { # install_one {rabbitmq|postgres|mariadb|mysql|java}
 		;;
 	esac
 	(cd "$work/debs" && ls -- *.deb) >"$root/.packages"
-	sed -n "s/%3a/:/; s/^\(rabbitmq-server\|postgresql-[0-9]*\|mariadb-server-core\|mysql-server-core\|openjdk-21-jre-headless\)_\([^_]*\)_.*/\2/p" "$root/.packages" >"$root/.version"
+	sed -n "s/%3a/:/; s/^\(rabbitmq-server\|postgresql-[0-9]*\|mariadb-server-core\|mysql-server-core\|openjdk-21-jre-headless\|chromium\|python3-pip\)_\([^_]*\)_.*/\2/p" "$root/.packages" >"$root/.version"
 	echo "$root $suite" >"$root/.from"
 	rm -rf "$work/debs"
 	note "installed $kind $(cat "$root/.version")"
@@ -780,8 +817,16 @@ start_opensearch() {
 # ---- commands ---------------------------------------------------------------------------
 
 install_for() { # install_for NAME
-	if [[ $1 == opensearch* ]]; then install_opensearch "$1"; else install_one "$(kind_of "$1")"; fi
+	case $1 in
+	opensearch*) install_opensearch "$1" ;;
+	chromium | pip) [[ $("$1_program") != "$DIR"/* ]] || install_one "$1" ;;
+	*) install_one "$(kind_of "$1")" ;;
+	esac
 }
+
+# The machine's own program if it has one, else ours.
+pip_program() { command -v pip3 || command -v pip || echo "$DIR/root/pip/bin/pip"; }
+chromium_program() { command -v chromium || command -v chromium-browser || command -v google-chrome || echo "$DIR/root/chromium/bin/chromium"; }
 
 version_of() { # version_of NAME
 	if [[ $1 == opensearch* ]]; then opensearch_version "$1"; else cat "$DIR/root/$(kind_of "$1")/.version"; fi
@@ -905,6 +950,8 @@ print_env() {
 		export POSTGRES_DSN='host=127.0.0.1 port=$POSTGRES_PORT user=$ACCOUNT password=$PASSWORD dbname=$DATABASE sslmode=disable'
 		export MARIADB_DSN='$ACCOUNT:$PASSWORD@tcp(127.0.0.1:$MARIADB_PORT)/$DATABASE?parseTime=true'
 		export MYSQL_DSN='$ACCOUNT:$PASSWORD@tcp(127.0.0.1:$MYSQL_PORT)/$DATABASE?parseTime=true'
+		export CHROMIUM=$(chromium_program)
+		export PIP=$(pip_program)
 		export OPENSEARCH_URL=http://127.0.0.1:$(opensearch_port opensearch http)
 		export OPENSEARCH_HOST=127.0.0.1
 		export OPENSEARCH_PORT=$(opensearch_port opensearch http)
@@ -972,6 +1019,7 @@ main() {
 	esac
 	names=("$@")
 	case $command in kill9 | pause | resume | logs) (($#)) || die "$command: name at least one service" ;; esac
+	if [[ $command == install ]]; then ALL_NAMES+=(chromium pip); fi
 	must_know "${names[@]}"
 	prepare_dir
 	if ((${#names[@]} == 0)); then

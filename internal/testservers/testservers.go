@@ -42,7 +42,7 @@ func RabbitMQ(t testing.TB) string {
 // RabbitMQManagement gives the URL of RabbitMQ's management API, with user and password in it.
 func RabbitMQManagement(t testing.TB) string {
 	t.Helper()
-	return address(t, "the management API of RabbitMQ", "RABBITMQ_MANAGEMENT_URI")
+	return address(t, "RabbitMQ management", "RABBITMQ_MANAGEMENT_URI")
 }
 
 // OpenSearch gives the URL of OpenSearch, without security.
@@ -68,6 +68,7 @@ func address(t testing.TB, server, variable string) string {
 	v, err := lookup(server, variable)
 	switch {
 	case err == nil:
+		t.Attr("server", server) // counted by internal/testsummary
 		return v
 	case Required():
 		t.Fatal(err)

@@ -1,0 +1,59 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+GO ?= go
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: test
+test: ## all tests with -race against real servers, which it gets, starts and stops
+	@scripts/test.sh
+
+.PHONY: test-short
+test-short: ## the tests that need no server; lists those that did not run
+	@$(GO) test -json ./... | $(GO) run ./internal/testsummary -allow-skips
+
+.PHONY: test-long
+test-long: newest ## the full counts, all servers, and the newest dependencies
+	@scripts/test.sh long
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	@scripts/fuzz.sh
+
+.PHONY: bench
+bench: services-start ## ratios against plain GORM, in this run, as a table
+	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/bench
+
+.PHONY: build
+build: ## everything, with exactly the versions of go.mod
+	$(GO) build -mod=readonly ./...
+
+.PHONY: newest
+newest: ## build and vet with the newest versions of the dependencies
+	@scripts/newest.sh
+
+.PHONY: tidy-check
+tidy-check: ## go.mod and go.sum are as go mod tidy leaves them
+	@for m in . tools test; do if [ -f $$m/go.mod ]; then $(GO) -C $$m mod tidy -diff || exit 1; fi; done
+
+.PHONY: format-check
+format-check: ## gofmt and go vet
+	@out=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	@if [ -f test/go.mod ]; then $(GO) -C test vet ./...; fi
+
+.PHONY: lint
+lint: ## golangci-lint, at the version of tools/go.mod
+	$(GO) -C tools build -o ../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+	@if [ -f test/go.mod ]; then cd test && ../bin/golangci-lint run ./...; fi
+
+.PHONY: services-start
+services-start: ## PostgreSQL, MariaDB, RabbitMQ and OpenSearch on loopback; then: eval "$(scripts/services.sh env)"
+	@scripts/services.sh start
+
+.PHONY: services-stop
+services-stop: ## stop them; their data stays
+	@scripts/services.sh stop

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Starts the servers, runs the tests of all modules against them with the race detector, and stops
+# what it has started. make test calls it.
+#
+#   test.sh          the full suite
+#   test.sh long     with full counts, and with the older and the secured OpenSearch
+#
+# At the end it prints a summary. It fails where a test failed, and where a suite did not run.
+#
+#   TEST_P        packages tested at the same time                     (3)
+#   TEST_TIMEOUT  limit for one package                                (10m; long: 60m)
+#   TEST_ARGS     more arguments for go test, such as -run or -count   ()
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+
+names=(rabbitmq postgres mariadb opensearch)
+timeout=10m
+case ${1:-} in
+'') ;;
+long)
+	export AUDIT_TEST_LONG=1
+	names+=(opensearch2 opensearch-secure)
+	timeout=60m
+	;;
+*)
+	sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
+	exit 2
+	;;
+esac
+
+fail() { printf 'test: %s\n' "$*" >&2; exit 1; }
+command -v go >/dev/null || fail "Go is needed: https://go.dev/dl, at least $(sed -n 's/^go //p' go.mod)"
+command -v gcc >/dev/null || command -v "${CC:-cc}" >/dev/null || fail "the race detector needs a C compiler, such as gcc"
+
+# Servers that run already belong to somebody who wants them to stay.
+started=()
+for name in "${names[@]}"; do
+	scripts/services.sh status "$name" >/dev/null 2>&1 || started+=("$name")
+done
+stop() {
+	if ((${#started[@]})); then scripts/services.sh stop "${started[@]}" || :; fi
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The tests kill servers, never the machine: what they prove does not need fsync, and is faster without.
+SERVICES_FSYNC=${SERVICES_FSYNC:-off} scripts/services.sh start "${names[@]}"
+scripts/services.sh install chromium pip
+settings=$(scripts/services.sh env)
+eval "$settings"
+export AUDIT_TEST_SERVERS=required
+
+mkdir -p .services/log
+go build -o .services/testsummary ./internal/testsummary
+
+run() { # run FOLDER: the tests of one module
+	# shellcheck disable=SC2086  # TEST_ARGS are several words
+	go -C "$1" test -race -json -p "${TEST_P:-3}" -timeout "${TEST_TIMEOUT:-$timeout}" ${TEST_ARGS:-} ./...
+}
+all() {
+	local rc=0 module
+	for module in . test; do
+		[[ ! -f $module/go.mod ]] || run "$module" || rc=$?
+	done
+	return $rc
+}
+all | tee .services/log/test.json | .services/testsummary -need PostgreSQL,MariaDB,RabbitMQ,OpenSearch
