@@ -7,6 +7,8 @@
 #
 # At the end it prints a summary. It fails where a test failed, and where a suite did not run.
 #
+#   SERVICES      "running": the servers run already and stay, at the addresses in the environment or
+#                 those of compose.yaml; the script's own need no such word  ()
 #   TEST_P        packages tested at the same time                     (3)
 #   TEST_TIMEOUT  limit for one package                                (10m; long: 60m)
 #   TEST_ARGS     more arguments for go test, such as -run or -count   ()
@@ -34,21 +36,28 @@ command -v gcc >/dev/null || command -v "${CC:-cc}" >/dev/null || fail "the race
 
 # Servers that run already belong to somebody who wants them to stay.
 started=()
-for name in "${names[@]}"; do
-	scripts/services.sh status "$name" >/dev/null 2>&1 || started+=("$name")
-done
 stop() {
 	if ((${#started[@]})); then scripts/services.sh stop "${started[@]}" || :; fi
 }
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-# The tests kill servers, never the machine: what they prove does not need fsync, and is faster without.
-SERVICES_FSYNC=${SERVICES_FSYNC:-off} scripts/services.sh start "${names[@]}"
-scripts/services.sh install chromium pip
-settings=$(scripts/services.sh env)
-eval "$settings"
+case ${SERVICES:-} in
+'')
+	for name in "${names[@]}"; do
+		scripts/services.sh status "$name" >/dev/null 2>&1 || started+=("$name")
+	done
+	# The tests kill servers, never the machine: what they prove needs no fsync, and is faster without.
+	SERVICES_FSYNC=${SERVICES_FSYNC:-off} scripts/services.sh start "${names[@]}"
+	scripts/services.sh install chromium pip
+	;;
+running) ;;
+*) fail "SERVICES=$SERVICES: want nothing or running" ;;
+esac
+if [[ ${SERVICES:-} != running || ! ${POSTGRES_DSN:-} ]]; then # else they are not ours
+	settings=$(scripts/services.sh env)
+	eval "$settings"
+fi
 export AUDIT_TEST_SERVERS=required
 
 mkdir -p .services/log
