@@ -22,10 +22,10 @@ func (h *handler) dates(p *parser, q *store.Query) {
 		return
 	}
 	if hasFrom {
-		q.From = startOfDay(from.Year(), from.Month(), from.Day(), h.Location)
+		q.From = store.StartOfDay(from.Year(), from.Month(), from.Day(), h.Location)
 	}
 	if hasTo {
-		q.To = startOfDay(to.Year(), to.Month(), to.Day()+1, h.Location)
+		q.To = store.StartOfDay(to.Year(), to.Month(), to.Day()+1, h.Location)
 	}
 }
 
@@ -40,22 +40,4 @@ func (p *parser) date(name string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return day, true
-}
-
-// startOfDay returns the first instant whose date in loc is y-m-d or later. time.Date at midnight is
-// wrong on days that begin with a gap or have two midnights.
-func startOfDay(y int, m time.Month, d int, loc *time.Location) time.Time {
-	midnight := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
-	for t := midnight.Add(-15 * time.Hour).In(loc); ; { // 15 h: no zone is further east of UTC
-		_, off := t.Zone()
-		_, end := t.ZoneBounds()
-		start := midnight.Add(-time.Duration(off) * time.Second)
-		if start.Before(t) {
-			start = t // a gap swallowed midnight
-		}
-		if end.IsZero() || start.Before(end) {
-			return start.In(loc)
-		}
-		t = end.In(loc)
-	}
 }

@@ -120,7 +120,7 @@ func isNil(v any) bool {
 		return true
 	}
 	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Interface, reflect.Chan:
+	case reflect.Pointer, reflect.Func:
 		return r.IsNil()
 	}
 	return false

@@ -142,7 +142,7 @@ func (h *handler) parseSearch(rawQuery string, grant Grant) (request, []ParamErr
 
 // quoteName gives the name of an unknown parameter for a message.
 func quoteName(name string) string {
-	if len(name) > 60 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if name == "" || len(name) > 60 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return quote(name)
 	}
 	return name

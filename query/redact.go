@@ -12,7 +12,9 @@ var redactedValue = json.RawMessage(`"[redacted]"`)
 // redact takes the values of hidden columns out of r. It changes copies: a record is shared.
 func redact(r *event.Record, grant Grant) {
 	columns := func(c event.Change) bool { return grant.hides(hiddenChanges + c.Field) }
-	if !slices.ContainsFunc(grant.Hidden, func(name string) bool { return len(name) > len(hiddenChanges) && name[:len(hiddenChanges)] == hiddenChanges }) {
+	if !slices.ContainsFunc(grant.Hidden, func(name string) bool {
+		return len(name) > len(hiddenChanges) && name[:len(hiddenChanges)] == hiddenChanges
+	}) {
 		return
 	}
 	r.Changes = slices.Clone(r.Changes)
