@@ -1,0 +1,28 @@
+// Package opensearch stores audit records in OpenSearch and finds them there. It is tested with
+// OpenSearch 3.5 and 2.19.
+//
+// A record goes to the index of the month of its timestamp, <prefix>-2026.11, with its log_id as
+// document id and the operation "create": so the same record sent twice is one document, whenever
+// it arrives and whoever sends it. All indices have the alias <prefix>.
+//
+// # Delivery
+//
+// Store.Write answers for each document. Stored means that the server has synced its translog.
+// Where the outcome is in doubt, the result is Transient: send the document again, it will be a
+// Duplicate if it had arrived.
+//
+// # Errors
+//
+// The results have the classes of package store; see classify for what is what. Trouble of the
+// server (disk full, index closed, credentials) is Environment, never Poison. A search that could
+// only see a part of the records is an error that wraps store.ErrUnavailable.
+//
+// # Concurrency
+//
+// A Store may be used by many goroutines.
+//
+// # Limits
+//
+// Two records with the same log_id and timestamps in different months are two documents. Times are
+// ordered and compared in milliseconds; within one, log_id decides.
+package opensearch
