@@ -28,12 +28,25 @@ const (
 type Model struct {
 	// Schema is the registered model as parsed with the handle's naming strategy.
 	Schema *schema.Schema
-	// Columns are the columns of the images. The primary key and the foreign keys that lead to a
+	// Columns are the columns of the images; those that the table does not have, or that may not be
+	// read, are nil in each image. The primary key and the foreign keys that lead to a
 	// target are always among them; excluded columns never.
 	Columns []string
 	// Owner is for the root package's own use.
 	Owner any
 }
+
+// Notes of a Change whose images or end are not certain.
+const (
+	// NoteNoBefore says that the row was there, but how it looked before could not be had.
+	NoteNoBefore = "no before image"
+	// NoteUnpaired says that several rows without a primary key changed at once: the images belong to
+	// the same statement, maybe not to the same row.
+	NoteUnpaired = "images not paired"
+	// NoteUnobserved says that the change was made in a transaction whose end is not seen: it may have
+	// been rolled back.
+	NoteUnobserved = "transaction not observed"
+)
 
 // Change is what happened to one row. Images are raw driver values in the order of Model.Columns.
 type Change struct {
@@ -65,7 +78,9 @@ type Summary struct {
 type Hooks struct {
 	tx.Hooks
 	// Model gives what is captured of the table that st writes, nil if nothing is. It is called for
-	// each create, update and delete, so it is fast.
+	// each create, update and delete, so it is fast. For one table it gives the same pointer each time,
+	// since the engine keeps what it works out under it. st.Schema may be nil (Table("x") without a
+	// model) or of another type; st.Table and st.TableExpr name the table.
 	Model func(st *gorm.Statement) *Model
 	// Captured turns the changes of a statement that has succeeded into items for the transaction.
 	// summary is nil, or stands for all changes, which are then empty.

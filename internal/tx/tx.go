@@ -1,5 +1,19 @@
 // Package tx holds what happened in an open database transaction until it commits. It wraps GORM's
 // connection pool, so that Begin, Commit, Rollback and savepoints are seen whoever calls them.
+//
+// # Delivery
+//
+// Items wait on the transaction object. Savepoints are followed by the SQL that succeeded, not by what
+// the caller meant. COMMIT releases the items once; ROLLBACK, a failed COMMIT and a transaction that
+// nobody ends release nothing.
+//
+// # Concurrency
+//
+// Everything here may be used concurrently, as far as database/sql allows it.
+//
+// # Limits
+//
+// A transaction that GORM was given from outside (a bare *sql.Tx) is not observed: Find says so.
 package tx
 
 import (
@@ -19,7 +33,7 @@ type Hooks struct {
 	// becomes the error of Commit.
 	BeforeCommit func(ctx context.Context, conn gorm.ConnPool, items []Item) error
 	// AfterCommit is called once after COMMIT has succeeded, or for a statement outside a transaction
-	// after it did. ctx is not cancelled with the request.
+	// after it did, if there are items. ctx is not cancelled with the request.
 	AfterCommit func(ctx context.Context, items []Item)
 	// Discarded is called with items that were rolled back.
 	Discarded func(items []Item)

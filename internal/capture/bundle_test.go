@@ -1,0 +1,243 @@
+package capture_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/glebarez/sqlite"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	"gorm.io/gorm/schema"
+
+	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/oracle"
+	"github.com/gormtrail/audit/internal/testservers"
+	"github.com/gormtrail/audit/internal/tx"
+)
+
+// recorder is a root package that keeps what it is given.
+type recorder struct {
+	mu        sync.Mutex
+	models    map[string]*capture.Model
+	before    [][]capture.Change
+	committed []capture.Change
+	units     int
+	summaries []capture.Summary
+	items     []tx.Item
+	discarded int
+	skipped   []string
+	failed    []error
+
+	inTx, strict bool
+	beforeCommit func(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error
+}
+
+func (r *recorder) hooks() capture.Hooks {
+	return capture.Hooks{
+		Hooks: tx.Hooks{
+			BeforeCommit: func(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error {
+				if r.beforeCommit != nil {
+					return r.beforeCommit(ctx, conn, items)
+				}
+				return nil
+			},
+			AfterCommit: func(_ context.Context, items []tx.Item) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.units++
+				for _, item := range items {
+					switch item := item.(type) {
+					case capture.Change:
+						r.committed = append(r.committed, item)
+					case capture.Summary:
+						r.summaries = append(r.summaries, item)
+					default:
+						r.items = append(r.items, item)
+					}
+				}
+			},
+			Discarded: func(items []tx.Item) {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.discarded += len(items)
+			},
+		},
+		Model: func(st *gorm.Statement) *capture.Model {
+			name := st.Table
+			return r.models[name]
+		},
+		Captured: func(_ *gorm.Statement, changes []capture.Change, summary *capture.Summary) []tx.Item {
+			var items []tx.Item
+			for _, c := range changes {
+				items = append(items, c)
+			}
+			if summary != nil {
+				items = append(items, *summary)
+			}
+			return items
+		},
+		Skipped: func(_ *gorm.Statement, reason string) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.skipped = append(r.skipped, reason)
+		},
+		Failed: func(_ *gorm.Statement, err error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.failed = append(r.failed, err)
+		},
+		InTx:   r.inTx,
+		Strict: r.strict,
+	}
+}
+
+// register captures the models with all their columns.
+func (r *recorder) register(t *testing.T, db *gorm.DB, models ...any) {
+	t.Helper()
+	if r.models == nil {
+		r.models = map[string]*capture.Model{}
+	}
+	for _, m := range models {
+		st := &gorm.Statement{DB: db}
+		if err := st.Parse(m); err != nil {
+			t.Fatal(err)
+		}
+		r.add(st.Schema)
+		for _, rel := range st.Schema.Relationships.Many2Many {
+			r.add(rel.JoinTable)
+		}
+	}
+}
+
+func (r *recorder) add(s *schema.Schema) {
+	name := s.Table[strings.LastIndexByte(s.Table, '.')+1:]
+	r.models[name] = &capture.Model{Schema: s, Columns: s.DBNames}
+}
+
+// changes gives what was committed, as rows of the oracle.
+func (r *recorder) changes() []oracle.Change {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []oracle.Change
+	for _, c := range r.committed {
+		out = append(out, oracle.Change{Table: c.Table, Before: row(c.Model, c.Before), After: row(c.Model, c.After)})
+	}
+	return out
+}
+
+func row(m *capture.Model, image []any) oracle.Row {
+	if image == nil {
+		return nil
+	}
+	out := oracle.Row{}
+	for i, c := range m.Columns {
+		out[c] = oracle.Word(image[i])
+	}
+	return out
+}
+
+// ops gives what was committed in words: "insert customers 1".
+func (r *recorder) ops() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, c := range r.committed {
+		image := c.After
+		if image == nil {
+			image = c.Before
+		}
+		s := fmt.Sprintf("%s %s", opName(c.Op), c.Table)
+		for _, f := range c.Model.Schema.PrimaryFields {
+			s += " " + oracle.Word(image[slices.Index(c.Model.Columns, f.DBName)])
+		}
+		if c.Note != "" {
+			s += " (" + c.Note + ")"
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func opName(op capture.Op) string {
+	return [...]string{"", "insert", "update", "delete", "softdelete", "restore"}[op]
+}
+
+func (r *recorder) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.committed, r.summaries, r.items, r.skipped, r.failed = nil, nil, nil, nil, nil
+	r.units, r.discarded = 0, 0
+}
+
+// database is one that calls are tried on.
+type database struct {
+	name string
+	open func(t testing.TB, cfg *gorm.Config) *gorm.DB
+}
+
+var databases = []database{
+	{"sqlite", openSQLite},
+	{"postgres", openPostgres},
+}
+
+func openSQLite(t testing.TB, cfg *gorm.Config) *gorm.DB {
+	t.Helper()
+	dsn := filepath.Join(t.TempDir(), "test.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(0)&_pragma=foreign_keys(1)"
+	return open(t, sqlite.Open(dsn), cfg)
+}
+
+func openPostgres(t testing.TB, cfg *gorm.Config) *gorm.DB {
+	t.Helper()
+	return open(t, postgres.Open(testservers.PostgresSchema(t)), cfg)
+}
+
+func open(t testing.TB, d gorm.Dialector, cfg *gorm.Config) *gorm.DB {
+	t.Helper()
+	c := *cfg
+	c.Logger = logger.Discard
+	db, err := gorm.Open(d, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sqlDB, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sqlDB.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// forEach runs f on each database.
+func forEach(t *testing.T, f func(t *testing.T, d database)) {
+	t.Helper()
+	for _, d := range databases {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, d)
+		})
+	}
+}
+
+// setup opens a database with the models' tables, captured.
+func setup(t *testing.T, d database, cfg *gorm.Config, r *recorder, models ...any) *gorm.DB {
+	t.Helper()
+	db := d.open(t, cfg)
+	if err := db.AutoMigrate(models...); err != nil {
+		t.Fatal(err)
+	}
+	r.register(t, db, models...)
+	if err := capture.Install(db, r.hooks(), capture.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}

@@ -1,0 +1,41 @@
+package capture
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+)
+
+// dialect is what differs between databases. Each has a file of its own.
+type dialect interface {
+	// describe asks the catalogue for a table, named as in SQL. It must not break a transaction; a
+	// table that does not exist has no columns.
+	describe(ctx context.Context, conn gorm.ConnPool, name string) (*table, error)
+	// needsTx reports whether w takes several statements, which must be in one transaction.
+	needsTx(w *write) bool
+	// insert, update and remove run the statement and collect its changes. errUnread, before anything
+	// was sent, says that it must run as it is.
+	insert(w *write) (*outcome, error)
+	update(w *write) (*outcome, error)
+	remove(w *write) (*outcome, error)
+	// retry reports whether err may come from what was added to the statement, which then failed
+	// without an effect, and whether the transaction is still usable after it.
+	retry(err error) (ours, usable bool)
+}
+
+func dialectOf(db *gorm.DB) (dialect, error) {
+	switch name := db.Dialector.Name(); name {
+	case "postgres":
+		return postgres{}, nil
+	case "sqlite":
+		returning := slices.Contains(db.Callback().Create().Clauses, "RETURNING")
+		if !returning {
+			return nil, fmt.Errorf("%w: SQLite without RETURNING, want 3.35 or later", ErrDialect)
+		}
+		return sqlite{}, nil
+	default:
+		return nil, fmt.Errorf("%w: %q, want postgres or sqlite", ErrDialect, name)
+	}
+}

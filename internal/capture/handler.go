@@ -1,0 +1,274 @@
+package capture
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormtrail/audit/internal/tx"
+)
+
+// handler gives GORM's handler orig with its main statement captured.
+func (e *engine) handler(k kind, orig func(*gorm.DB)) func(*gorm.DB) {
+	return func(db *gorm.DB) {
+		st := db.Statement
+		if db.Error != nil || db.DryRun || captureOf(st.ConnPool) != nil {
+			orig(db)
+			return
+		}
+		m := e.model(st)
+		if m == nil {
+			orig(db)
+			return
+		}
+		saved := tx.Wrap(st.ConnPool, e.tx)
+		p := &pool{ConnPool: saved, st: st}
+		p.run = func(query string, args []any, rows bool) (*outcome, error) {
+			w := &write{
+				engine: e, st: st, model: m, kind: k, marks: &p.marks,
+				query: query, args: args, wants: rows, conn: saved,
+			}
+			return e.run(w)
+		}
+		st.ConnPool = p
+		if c, ok := saved.(gorm.TxCommitter); ok {
+			st.ConnPool = &txPool{p, c}
+		}
+		standing := st.ConnPool
+		defer func() {
+			if st.ConnPool == standing {
+				st.ConnPool = saved
+			}
+		}()
+		orig(db)
+	}
+}
+
+// run runs the main statement, in a transaction of its own if it needs one, and holds or releases what
+// it changed.
+func (e *engine) run(w *write) (*outcome, error) {
+	unit, observed := tx.Find(w.conn)
+	inTx := unit != nil || !observed
+	if unit != nil && !unit.Open() { // its end was sent as text: statements commit by themselves
+		unit = nil
+	}
+	w.unit = unit
+	frame := frameOf(w.st.Context)
+	held := int64(0)
+	if unit != nil {
+		held = unit.Bytes()
+	} else if frame != nil {
+		held = frame.Bytes()
+	}
+	w.collector = &collector{write: w, maximum: min(e.cfg.MaxBytes, max(e.cfg.MaxTxBytes-held, 0))}
+	w.target()
+	ready := e.safe(w.st, w.prepare) == nil
+
+	if inTx {
+		out, err := e.execute(w, ready)
+		if err != nil {
+			return nil, err
+		}
+		if unit == nil && !observed {
+			w.unobserved()
+		}
+		return out, e.deliver(w, unit)
+	}
+	if !e.hooks.InTx && (!ready || !e.dialect.needsTx(w)) {
+		out, err := e.execute(w, ready)
+		if err != nil && ready && !w.st.DryRun {
+			out, err = e.again(w, err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return out, e.deliver(w, frame)
+	}
+	return e.runInTx(w, ready, frame)
+}
+
+// runInTx runs the statement in a transaction of its own, which ends before the caller sees the result:
+// a later error of the caller's must not undo what would have stayed without auditing.
+func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, err error) {
+	begin := func() (gorm.TxCommitter, error) {
+		b, ok := w.conn.(gorm.ConnPoolBeginner)
+		if !ok {
+			return nil, gorm.ErrInvalidTransaction
+		}
+		c, err := b.BeginTx(w.st.Context, nil)
+		if err != nil {
+			return nil, err
+		}
+		w.unit, _ = tx.Find(c)
+		w.conn = c
+		return c.(gorm.TxCommitter), nil //nolint:forcetypeassert // BeginTx of ours gives a transaction
+	}
+	outer := w.conn
+	t, err := begin()
+	if errors.Is(err, gorm.ErrInvalidTransaction) { // a pool that cannot begin
+		w.unit = nil
+		if out, err = e.execute(w, false); err != nil {
+			return nil, err
+		}
+		return out, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			_ = t.Rollback() // after an error or panic, which is what the caller learns of
+		}
+		w.conn = outer
+	}()
+	out, err = e.execute(w, ready)
+	if ours, _ := e.dialect.retry(err); err != nil && ready && ours {
+		first := err
+		_ = t.Rollback()
+		w.conn = outer
+		if t, err = begin(); err != nil {
+			return nil, err
+		}
+		if out, err = e.execute(w, false); err == nil {
+			e.failed(w.st, first)
+			e.forget()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	holder := w.unit
+	if frame != nil {
+		holder = nil
+	}
+	if holder != nil {
+		if err := e.deliver(w, holder); err != nil {
+			return nil, err
+		}
+	}
+	committed = true
+	if err := t.Commit(); err != nil {
+		return nil, err
+	}
+	if frame != nil {
+		return out, e.deliver(w, frame)
+	}
+	return out, nil
+}
+
+// again runs a statement without our additions, if they were what failed outside a transaction.
+func (e *engine) again(w *write, first error) (*outcome, error) {
+	if ours, _ := e.dialect.retry(first); !ours {
+		return nil, first
+	}
+	out, err := e.execute(w, false)
+	if err == nil {
+		e.failed(w.st, first)
+		e.forget()
+	}
+	return out, err
+}
+
+// prepare gets what is known of the table.
+func (w *write) prepare() error {
+	name := w.sqlName()
+	t, err := w.engine.tableOf(w.st.Context, w.conn, name)
+	if err != nil {
+		return err
+	}
+	w.table = t
+	w.plan = w.engine.planOf(w.st, w.model, t, w.ref)
+	if len(w.plan.read) == 0 {
+		return errUnread
+	}
+	return nil
+}
+
+// sqlName gives the table as SQL names it, without an alias.
+func (w *write) sqlName() string {
+	return w.st.Quote(clause.Table{Name: w.name})
+}
+
+// execute runs the statement and collects its changes. If it is not understood, or ready is false, it
+// runs as it is and is counted.
+func (e *engine) execute(w *write, ready bool) (out *outcome, err error) {
+	if ready {
+		switch {
+		case w.kind == create:
+			out, err = e.dialect.insert(w)
+		case w.kind == update || strings.HasPrefix(w.query, "UPDATE"):
+			out, err = e.dialect.update(w)
+		default:
+			out, err = e.dialect.remove(w)
+		}
+		if !errors.Is(err, errUnread) {
+			return out, err
+		}
+	}
+	w.collector.drop()
+	w.changed = 0
+	if w.plan == nil {
+		w.plan = &plan{model: w.model}
+	}
+	out, err = w.plainly()
+	if err == nil {
+		e.skipped(w.st, "statement not understood")
+	}
+	return out, err
+}
+
+func (w *write) unobserved() {
+	for i := range w.changes {
+		if w.changes[i].Note == "" {
+			w.changes[i].Note = NoteUnobserved
+		}
+	}
+}
+
+// deliver gives the changes to the root and holds its items in unit; without one they are released at
+// once. The error is of the strict policy.
+func (e *engine) deliver(w *write, unit *tx.Unit) error {
+	if w.changed == 0 {
+		return nil
+	}
+	var items []tx.Item
+	err := e.safe(w.st, func() error {
+		standing := w.st.ConnPool
+		w.st.ConnPool = w.conn // for queries of the root's
+		defer func() { w.st.ConnPool = standing }()
+		changes, summary := w.collector.result()
+		items = e.hooks.Captured(w.st, changes, summary)
+		return nil
+	})
+	if err != nil {
+		e.skipped(w.st, "panic")
+		if e.hooks.Strict {
+			return err
+		}
+		return nil
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	if unit != nil && unit.Add(w.collector.bytes, items...) {
+		return nil
+	}
+	return e.release(w.st.Context, w.conn, items)
+}
+
+// release lets go of items that belong to no transaction whose end will be seen. A sink that writes in
+// transactions writes on the same connection: in a transaction that is not observed its records then
+// share its end.
+func (e *engine) release(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error {
+	if e.hooks.InTx {
+		if err := e.tx.BeforeCommit(ctx, conn, items); err != nil {
+			return err
+		}
+	}
+	e.tx.AfterCommit(context.WithoutCancel(ctx), items)
+	return nil
+}

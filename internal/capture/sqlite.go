@@ -1,0 +1,138 @@
+package capture
+
+import (
+	"context"
+	"strings"
+
+	"gorm.io/gorm"
+)
+
+// sqlite captures on SQLite 3.35 or later. There is one writer at a time: a statement that changes
+// nothing takes the write lock, so that what is read after it is what will be changed. Reading first
+// would make the transaction a reader that cannot become a writer when others wait ("database is
+// locked", at once).
+type sqlite struct{}
+
+var _ dialect = sqlite{}
+
+func (sqlite) describe(ctx context.Context, conn gorm.ConnPool, name string) (*table, error) {
+	schema, bare := "main", strings.ReplaceAll(name, "`", "")
+	if i := strings.IndexByte(bare, '.'); i >= 0 {
+		schema, bare = bare[:i], bare[i+1:]
+	}
+	t := &table{columns: map[string]bool{}}
+	var keys []string
+	err := queryAll(ctx, conn, "SELECT name, pk, hidden FROM pragma_table_xinfo(?, ?)", []any{bare, schema}, func(scan func(...any) error) error {
+		var column string
+		var pk, hidden int
+		if err := scan(&column, &pk, &hidden); err != nil {
+			return err
+		}
+		if hidden != 1 {
+			t.columns[column] = true
+		}
+		if pk > 0 {
+			keys = append(keys, column)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > 0 {
+		t.unique = append(t.unique, uniqueKey{name: "primary key", columns: keys})
+	}
+	const indexes = `SELECT l.name, i.seqno, COALESCE(i.name, '') FROM pragma_index_list(?, ?) l, pragma_index_info(l.name, ?) i
+WHERE l."unique" = 1 AND l.origin <> 'pk' ORDER BY l.name, i.seqno`
+	err = queryAll(ctx, conn, indexes, []any{bare, schema, schema}, func(scan func(...any) error) error {
+		var index, column string
+		var n int
+		if err := scan(&index, &n, &column); err != nil {
+			return err
+		}
+		t.addUnique(index, n, column)
+		return nil
+	})
+	return t, err
+}
+
+func (sqlite) needsTx(w *write) bool {
+	switch {
+	case w.kind == create:
+		return w.upsert() != nil || w.wantsID()
+	case w.kind == update, strings.HasPrefix(w.query, "UPDATE"):
+		return true
+	}
+	return false
+}
+
+// prime takes the write lock.
+func (sqlite) prime(w *write, table string) error {
+	if w.unit != nil && !w.unit.Once("prime") {
+		return nil
+	}
+	_, err := w.conn.ExecContext(w.st.Context, "DELETE FROM "+table+" WHERE 0")
+	return err
+}
+
+func (d sqlite) insert(w *write) (out *outcome, err error) {
+	if u := w.upsert(); u != nil {
+		out, err = d.insertOrUpdate(w, u)
+	} else {
+		out, err = w.insertPlain()
+	}
+	if err == nil && w.wantsID() {
+		err = w.lastID(out)
+	}
+	return out, err
+}
+
+// wantsID reports whether somebody will ask the result for the id: GORM if the statement has no
+// RETURNING, or the caller by gorm.WithResult.
+func (w *write) wantsID() bool {
+	if w.wants || w.kind != create {
+		return false
+	}
+	if w.st.Result != nil || w.st.Schema == nil {
+		return true
+	}
+	pk := w.st.Schema.PrioritizedPrimaryField
+	return pk != nil && pk.HasDefaultValue
+}
+
+func (w *write) lastID(out *outcome) error {
+	r := out.result.(result) //nolint:forcetypeassert // finish made it
+	err := queryAll(w.st.Context, w.conn, "SELECT last_insert_rowid()", nil, func(scan func(...any) error) error {
+		r.hasID = true
+		return scan(&r.lastID)
+	})
+	out.result = r
+	return err
+}
+
+func (d sqlite) remove(w *write) (*outcome, error) { return w.removeReturning() }
+
+func (d sqlite) update(w *write) (*outcome, error) {
+	p, ok := w.parts()
+	if !ok || p.from != "" || p.rest != "" || strings.HasPrefix(p.table, "OR ") {
+		return nil, errUnread
+	}
+	if err := d.prime(w, p.table); err != nil {
+		return nil, err
+	}
+	before, err := w.readBefore("SELECT "+w.plan.list+" FROM "+p.table+" "+p.where, p.whereVars)
+	if err != nil {
+		return nil, err
+	}
+	return w.updateReturning(before, w.plan.list)
+}
+
+// retry knows that a failed statement has no effect on SQLite. Only what cannot come from the caller's
+// own text is ours.
+func (sqlite) retry(err error) (ours, usable bool) {
+	if err == nil {
+		return false, true
+	}
+	s := err.Error()
+	return strings.Contains(s, "RETURNING") || strings.Contains(s, "no such column"), true
+}

@@ -1,0 +1,62 @@
+package capture
+
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
+// table is what the catalogue says of a table.
+type table struct {
+	// columns are those that exist and may be read.
+	columns map[string]bool
+	// ordinary says that it is a plain table: no view, not partitioned.
+	ordinary bool
+	// unique are the columns of each unique key, the primary key among them. A key with expressions
+	// has nil.
+	unique []uniqueKey
+}
+
+type uniqueKey struct {
+	name    string
+	columns []string // nil: an expression is among them
+}
+
+func (t *table) readable(column string) bool { return t.columns[column] }
+
+// tableOf gives what the catalogue says of the table of w. It asks once for each table.
+func (e *engine) tableOf(ctx context.Context, conn gorm.ConnPool, sqlName string) (*table, error) {
+	if t, ok := e.tables.Load(sqlName); ok {
+		return t.(*table), nil //nolint:forcetypeassert // only tables are stored
+	}
+	t, err := e.dialect.describe(ctx, conn, sqlName)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.columns) == 0 {
+		return t, nil // not there (yet): ask again
+	}
+	actual, _ := e.tables.LoadOrStore(sqlName, t)
+	return actual.(*table), nil //nolint:forcetypeassert // only tables are stored
+}
+
+// forget drops what is known of all tables, after their definitions may have changed.
+func (e *engine) forget() {
+	e.tables.Clear()
+	e.plans.Clear()
+}
+
+// query reads all rows of a query of our own.
+func queryAll(ctx context.Context, conn gorm.ConnPool, query string, args []any, each func(scan func(dest ...any) error) error) error {
+	rows, err := conn.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // read to the end
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,257 @@
+package capture
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"strings"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormtrail/audit/internal/tx"
+)
+
+// kind is the handler that a statement came from.
+type kind uint8
+
+const (
+	create kind = iota + 1
+	update
+	remove
+)
+
+// write is one main statement on its way.
+type write struct {
+	engine *engine
+	st     *gorm.Statement
+	model  *Model
+	kind   kind
+	marks  *marks
+
+	query string
+	args  []any
+	wants bool // the caller wants the rows of its RETURNING clause
+
+	conn  gorm.ConnPool
+	unit  *tx.Unit // nil outside a transaction
+	ref   string   // the quoted name by which the SQL calls the table
+	name  string   // the table with its schema, unquoted
+	table *table
+	plan  *plan
+	*collector
+
+	upsertDone bool
+	upsertPlan *upsert
+}
+
+// outcome is what a statement gives to the caller.
+type outcome struct {
+	result sql.Result
+	user   *replay // set if the caller asked for rows
+}
+
+// errUnread says that a statement cannot be captured; it is run as it is.
+var errUnread = errors.New("audit: statement is not understood")
+
+// result is the sql.Result of a statement that ran as a query.
+type result struct {
+	rows   int64
+	lastID int64
+	hasID  bool
+}
+
+// LastInsertId gives the id, or the error that the driver would give.
+func (r result) LastInsertId() (int64, error) {
+	if !r.hasID {
+		return driver.RowsAffected(r.rows).LastInsertId() //nolint:wrapcheck // as drivers without ids do
+	}
+	return r.lastID, nil
+}
+
+// RowsAffected gives the number of rows.
+func (r result) RowsAffected() (int64, error) { return r.rows, nil }
+
+// target finds out which table the statement writes.
+func (w *write) target() {
+	st := w.st
+	w.ref = st.Quote(clause.Table{Name: st.Table})
+	w.name = st.Table
+	if st.TableExpr != nil && len(st.TableExpr.Vars) == 0 {
+		if s := unquoteTable(st.TableExpr.SQL); s != "" {
+			w.name = s
+		}
+	}
+}
+
+// unquoteTable gives a table expression without quotes and alias, "" if it is none.
+func unquoteTable(s string) string {
+	s = strings.TrimSpace(s)
+	if i := strings.IndexAny(s, " \t\n"); i >= 0 {
+		s = s[:i]
+	}
+	if strings.ContainsAny(s, "(?)") {
+		return ""
+	}
+	return strings.NewReplacer(`"`, "", "`", "", "[", "", "]", "").Replace(s)
+}
+
+// parts are the pieces of an UPDATE, cut where GORM began them.
+type parts struct {
+	table     string // as after UPDATE, with alias
+	set       string // SET …
+	from      string // FROM …, or empty
+	where     string // WHERE …, or empty
+	rest      string // ORDER BY … LIMIT …, or empty
+	returning string // columns of the caller's RETURNING, or empty
+
+	whereVars, restVars []any
+	whereFrom           int // number of variables before those of where
+}
+
+func (w *write) parts() (p parts, ok bool) {
+	m, q := w.marks, w.query
+	const verb = "UPDATE "
+	if !m.set.ok || !strings.HasPrefix(q, verb) || m.set.at < len(verb)+1 {
+		return p, false
+	}
+	p.table = q[len(verb) : m.set.at-1]
+	end := len(q)
+	vars := len(w.args)
+	if m.returning.ok {
+		end = m.returning.at - 1
+		vars = m.returning.vars
+		p.returning = strings.TrimPrefix(q[m.returning.at:], "RETURNING ")
+	}
+	cut := func(k *mark) string {
+		if !k.ok {
+			return ""
+		}
+		s := q[k.at:end]
+		end = k.at - 1
+		return s
+	}
+	if m.limit.ok || m.order.ok {
+		first := m.order
+		if !first.ok {
+			first = m.limit
+		}
+		p.rest, p.restVars = cut(&first), w.args[first.vars:vars]
+		vars = first.vars
+	}
+	if m.where.ok {
+		p.where, p.whereVars, p.whereFrom = cut(&m.where), w.args[m.where.vars:vars], m.where.vars
+	}
+	p.from = cut(&m.from)
+	p.set = cut(&m.set)
+	return p, strings.HasPrefix(p.set, "SET ")
+}
+
+// layout says which columns of ours follow those of the caller in a row.
+type layout struct {
+	before, after bool
+	extra         int
+}
+
+// read runs a statement that returns rows, and hands each to f. Images that f does not keep are used
+// again. It gives the number of rows, and the caller's own columns if it wants them.
+func (w *write) read(query string, args []any, l layout, f func(before, after, extra []any) (kept bool)) (n int64, user *replay, err error) {
+	rows, err := w.conn.QueryContext(w.st.Context, query, args...)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() {
+		if cerr := rows.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	names, err := rows.Columns()
+	if err != nil {
+		return 0, nil, err
+	}
+	columns := len(w.plan.read)
+	ours := l.extra
+	if l.before {
+		ours += columns
+	}
+	if l.after {
+		ours += columns
+	}
+	users := len(names) - ours
+	user = &replay{columns: names[:users]}
+	if w.wants && w.st.Schema == nil {
+		types, err := rows.ColumnTypes()
+		if err != nil {
+			return 0, nil, err
+		}
+		user.types = types[:users]
+	}
+	dest := make([]any, len(names))
+	var before, after, own []any
+	extra := make([]any, l.extra)
+	for i := range extra {
+		dest[len(names)-l.extra+i] = &extra[i]
+	}
+	kept := true
+	for rows.Next() {
+		if kept {
+			at := users
+			if l.before {
+				before, at = w.slots(dest, at)
+			}
+			if l.after {
+				after, _ = w.slots(dest, at)
+			}
+		}
+		if users > 0 {
+			if own == nil || w.wants {
+				own = make([]any, users)
+				for i := range own {
+					dest[i] = &own[i]
+				}
+			}
+		}
+		if err := rows.Scan(dest...); err != nil {
+			return n, nil, err
+		}
+		n++
+		if w.wants {
+			user.rows = append(user.rows, own)
+		}
+		kept = f(before, after, extra)
+	}
+	return n, user, rows.Err()
+}
+
+// slots makes an image and lets dest scan into it from at on.
+func (w *write) slots(dest []any, at int) (image []any, next int) {
+	image = make([]any, len(w.model.Columns))
+	for _, i := range w.plan.read {
+		dest[at] = &image[i]
+		at++
+	}
+	return image, at
+}
+
+// appendReturning gives the statement with our columns after those of the caller.
+func (w *write) appendReturning(columns string) string {
+	if w.marks.returning.ok {
+		return w.query + "," + columns
+	}
+	return w.query + " RETURNING " + columns
+}
+
+// finish makes the outcome of a statement that ran as a query.
+func (w *write) finish(n int64, user *replay) *outcome {
+	return &outcome{result: result{rows: n}, user: user}
+}
+
+// plainly runs the statement as GORM built it.
+func (w *write) plainly() (*outcome, error) {
+	if w.wants {
+		n, user, err := w.read(w.query, w.args, layout{}, func(_, _, _ []any) bool { return false })
+		return w.finish(n, user), err
+	}
+	res, err := w.conn.ExecContext(w.st.Context, w.query, w.args...)
+	return &outcome{result: res}, err
+}

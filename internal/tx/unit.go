@@ -1,0 +1,246 @@
+package tx
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"gorm.io/gorm"
+)
+
+// Unit holds the items that are released together: those of one transaction, or of one call outside a
+// transaction.
+type Unit struct {
+	hooks *Hooks
+	ctx   context.Context //nolint:containedctx // the context of the transaction, as in *sql.Tx
+	conn  gorm.ConnPool
+
+	mu    sync.Mutex
+	items []entry
+	bytes int64
+	marks []mark
+	onEnd []func(committed bool)
+	state state
+	notes map[string]bool
+}
+
+type entry struct {
+	item Item
+	size int64
+}
+
+// mark is where a savepoint stands among the items.
+type mark struct {
+	name  string
+	items int
+}
+
+type state uint8
+
+const (
+	open  state = iota // items are held
+	loose              // ended by SQL text (COMMIT, ROLLBACK): what follows commits by itself
+	ended
+)
+
+// NewUnit gives a unit for one call outside a transaction, which ends with Release or Discard.
+func NewUnit(ctx context.Context, hooks *Hooks) *Unit {
+	return &Unit{hooks: hooks, ctx: ctx}
+}
+
+// Add holds items of together size bytes until the unit ends. It reports false, and holds nothing, if
+// the unit does not hold items any more.
+func (u *Unit) Add(size int64, items ...Item) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state != open {
+		return false
+	}
+	for i, item := range items {
+		e := entry{item: item}
+		if i == 0 {
+			e.size = size
+		}
+		u.items = append(u.items, e)
+	}
+	if len(items) > 0 {
+		u.bytes += size
+	}
+	return true
+}
+
+// Bytes gives the size of the items held.
+func (u *Unit) Bytes() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.bytes
+}
+
+// Open reports whether the unit holds items until it ends.
+func (u *Unit) Open() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.state == open
+}
+
+// Once reports true the first time it is asked for name while the unit is open.
+func (u *Unit) Once(name string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state == open && u.notes[name] {
+		return false
+	}
+	if u.notes == nil {
+		u.notes = map[string]bool{}
+	}
+	u.notes[name] = true
+	return true
+}
+
+// OnEnd calls f when the unit has ended, after the hooks. It reports false, and does not call f, if the
+// unit has ended already. Savepoints do not remove f.
+func (u *Unit) OnEnd(f func(committed bool)) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state != open {
+		return false
+	}
+	u.onEnd = append(u.onEnd, f)
+	return true
+}
+
+// Release ends a unit of NewUnit whose statements have succeeded.
+func (u *Unit) Release() {
+	_ = u.commit(func() error { return nil }, ended, false)
+}
+
+// Discard ends the unit without releasing anything.
+func (u *Unit) Discard() {
+	_ = u.rollback(func() error { return nil }, ended)
+}
+
+// take gives the items held, in order. They stay until drop, so that the hooks run without the lock.
+func (u *Unit) take() []Item {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state != open || len(u.items) == 0 {
+		return nil
+	}
+	items := make([]Item, len(u.items))
+	for i, e := range u.items {
+		items[i] = e.item
+	}
+	return items
+}
+
+// finish moves the unit to the state next and gives what has to be called, empty the second time.
+func (u *Unit) finish(next state) (items []entry, onEnd []func(bool)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	items, onEnd = u.items, u.onEnd
+	u.items, u.onEnd, u.bytes, u.marks, u.notes = nil, nil, 0, nil, nil
+	u.state = next
+	return items, onEnd
+}
+
+// commit runs the step before commit, then do, which commits, and releases the items if it succeeded.
+func (u *Unit) commit(do func() error, next state, before bool) error {
+	items := u.take()
+	if before && len(items) > 0 {
+		if err := u.hooks.BeforeCommit(u.ctx, u.conn, items); err != nil {
+			return &beforeCommitError{err}
+		}
+	}
+	err := do()
+	held, onEnd := u.finish(next)
+	if err != nil {
+		u.discarded(held)
+	} else if len(items) > 0 {
+		u.hooks.AfterCommit(context.WithoutCancel(u.ctx), items)
+	}
+	for _, f := range onEnd {
+		f(err == nil)
+	}
+	return err
+}
+
+// beforeCommitError is an error of the step before commit, after which the transaction is still open.
+type beforeCommitError struct{ err error }
+
+func (e *beforeCommitError) Error() string { return e.err.Error() }
+func (e *beforeCommitError) Unwrap() error { return e.err }
+
+func (u *Unit) rollback(do func() error, next state) error {
+	err := do()
+	held, onEnd := u.finish(next)
+	u.discarded(held)
+	for _, f := range onEnd {
+		f(false)
+	}
+	return err
+}
+
+func (u *Unit) discarded(held []entry) {
+	if len(held) == 0 {
+		return
+	}
+	items := make([]Item, len(held))
+	for i, e := range held {
+		items[i] = e.item
+	}
+	u.hooks.Discarded(items)
+}
+
+func (u *Unit) savepoint(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.marks = append(u.marks, mark{name, len(u.items)})
+}
+
+// find gives the index of the latest savepoint of that name, -1 if there is none.
+func (u *Unit) find(name string) int {
+	for i := len(u.marks) - 1; i >= 0; i-- {
+		if strings.EqualFold(u.marks[i].name, name) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (u *Unit) release(name string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if i := u.find(name); i >= 0 {
+		u.marks = u.marks[:i]
+	}
+}
+
+func (u *Unit) rollbackTo(name string) {
+	u.discarded(u.cut(name))
+}
+
+// cut removes the items after a savepoint and gives them; the savepoint stays.
+func (u *Unit) cut(name string) []entry {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	i := u.find(name)
+	if i < 0 {
+		return nil
+	}
+	u.marks = u.marks[:i+1]
+	n := u.marks[i].items
+	gone := append([]entry(nil), u.items[n:]...)
+	u.items = u.items[:n]
+	for _, e := range gone {
+		u.bytes -= e.size
+	}
+	return gone
+}
+
+func (u *Unit) begin() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.state == loose {
+		u.state = open
+	}
+}
