@@ -27,22 +27,25 @@ type MessageRow struct {
 	NewValue json.RawMessage `json:"new_value"`
 }
 
-type messageTable struct {
-	Headers []string     `json:"headers"`
-	Rows    []MessageRow `json:"rows"`
-}
-
 // TextMessage gives a message that is a text.
 func TextMessage(s string) Message {
-	return Message{raw: marshal(s)}
+	return Message{raw: appendString(nil, s)}
 }
 
-// TableMessage gives a message that is a table. A row's nil value is written as null.
+// TableMessage gives a message that is a table. A row's nil value is written as null, one that is no
+// JSON as text.
 func TableMessage(rows []MessageRow) Message {
-	if rows == nil {
-		rows = []MessageRow{}
+	dst := append([]byte(nil), `{"headers":["field","old_value","new_value"],"rows":[`...)
+	for i := range rows {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(append(dst, `{"field":`...), rows[i].Field)
+		dst = appendRaw(append(dst, `,"old_value":`...), rows[i].OldValue, MaxDepth-4)
+		dst = appendRaw(append(dst, `,"new_value":`...), rows[i].NewValue, MaxDepth-4)
+		dst = append(dst, '}')
 	}
-	return Message{raw: marshal(messageTable{Headers: []string{"field", "old_value", "new_value"}, Rows: rows})}
+	return Message{raw: append(dst, "]}"...)}
 }
 
 // IsZero reports whether there is no message.
@@ -53,19 +56,46 @@ func (m Message) Text() (text string, ok bool) {
 	if len(m.raw) == 0 || m.raw[0] != '"' {
 		return "", false
 	}
-	return text, json.Unmarshal(m.raw, &text) == nil
+	return unquote(m.raw), true
 }
 
-// Rows gives the rows of the message if it is a table.
+// Rows gives the rows of the message if it is a table. A value that a row does not have is nil. The
+// caller must not change the values.
 func (m Message) Rows() (rows []MessageRow, ok bool) {
-	if len(m.raw) == 0 || m.raw[0] != '{' {
+	_ = eachMember(m.raw, func(name, value []byte) error {
+		if unquote(name) != "rows" || value[0] != '[' {
+			return nil
+		}
+		ok = true
+		return eachElement(value, func(element []byte) error {
+			if element[0] != '{' {
+				ok = false
+				return errStop
+			}
+			rows = append(rows, messageRow(element))
+			return nil
+		})
+	})
+	if !ok {
 		return nil, false
 	}
-	var t messageTable
-	if json.Unmarshal(m.raw, &t) != nil || t.Rows == nil {
-		return nil, false
-	}
-	return t.Rows, true
+	return rows, true
+}
+
+func messageRow(d []byte) (row MessageRow) {
+	_ = eachMember(d, func(name, value []byte) error {
+		value = value[:len(value):len(value)]
+		switch unquote(name) {
+		case "field":
+			row.Field, _ = text(value) // of an object or a list: empty
+		case "old_value":
+			row.OldValue = value
+		case "new_value":
+			row.NewValue = value
+		}
+		return nil
+	})
+	return row
 }
 
 // JSON gives the message as JSON; nil if there is none. The caller must not change it.
@@ -86,6 +116,6 @@ func (m *Message) UnmarshalJSON(data []byte) error {
 		m.raw = nil
 		return nil
 	}
-	m.raw = bytes.Clone(data)
+	m.raw = appendRaw(nil, data, MaxDepth-1)
 	return nil
 }

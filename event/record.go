@@ -125,7 +125,9 @@ type Record struct {
 	StreamOffset int64
 
 	// unknown has the top-level members that this version does not know, so that they survive.
-	unknown map[string]json.RawMessage
+	unknown map[string][]byte
+	// unknownOfChange has the same for the entries of Changes, by their index.
+	unknownOfChange []map[string][]byte
 }
 
 // Change is the change of one column.

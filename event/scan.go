@@ -227,8 +227,8 @@ func duplicateKey(d []byte) (name string, found bool) {
 	}
 	var seen keySet
 	_ = eachMember(d, func(key, value []byte) error {
-		if k := unquote(key); !seen.add(k) {
-			name, found = k, true
+		if !seen.add(key) {
+			name, found = unquote(key), true
 			return errStop
 		}
 		return inner(value)
@@ -236,24 +236,25 @@ func duplicateKey(d []byte) (name string, found bool) {
 	return name, found
 }
 
-// keySet is a set of names that costs nothing while it is small.
+// keySet is a set of quoted names that allocates nothing while it is small.
 type keySet struct {
-	few  [8]string
+	few  [64][]byte
 	n    int
 	many map[string]struct{}
 }
 
-// add reports whether name is new.
-func (s *keySet) add(name string) bool {
+// add reports whether the name is new.
+func (s *keySet) add(name []byte) bool {
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name = appendString(nil, unquote(name))
+	}
 	if s.many != nil {
-		if _, ok := s.many[name]; ok {
-			return false
-		}
-		s.many[name] = struct{}{}
-		return true
+		before := len(s.many)
+		s.many[string(name)] = struct{}{}
+		return len(s.many) > before
 	}
 	for _, k := range s.few[:s.n] {
-		if k == name {
+		if bytes.Equal(k, name) {
 			return false
 		}
 	}
@@ -264,9 +265,9 @@ func (s *keySet) add(name string) bool {
 	}
 	s.many = make(map[string]struct{}, 2*len(s.few))
 	for _, k := range s.few {
-		s.many[k] = struct{}{}
+		s.many[string(k)] = struct{}{}
 	}
-	s.many[name] = struct{}{}
+	s.many[string(name)] = struct{}{}
 	return true
 }
 

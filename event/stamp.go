@@ -30,7 +30,7 @@ func StampIngest(encoded []byte, ingestedAt time.Time, stream string, offset int
 	names := []string{"ingested_at", "stream", "stream_offset"}
 	return splice(encoded, len(stream)+128, names, func(dst []byte) []byte {
 		if !ingestedAt.IsZero() {
-			dst = appendString(appendName(dst, "ingested_at"), formatTime(ingestedAt))
+			dst = appendTime(appendName(dst, "ingested_at"), ingestedAt)
 		}
 		if stream != "" {
 			dst = appendString(appendName(dst, "stream"), stream)
