@@ -44,7 +44,7 @@ type Options struct {
 	// ProblemBase is the absolute URL that begins the "type" of a problem, as in
 	// ProblemBase + "invalid-parameter".
 	//
-	// Defaults to "urn:gormtrail:audit:problem:".
+	// Defaults to DefaultProblemBase.
 	ProblemBase string
 	// Logger takes what callers must not read: the store's errors and mistakes of the Authorizer.
 	//
@@ -72,7 +72,7 @@ func (o Options) withDefaults() Options {
 		o.MaxConcurrent = 16
 	}
 	if o.ProblemBase == "" {
-		o.ProblemBase = "urn:gormtrail:audit:problem:"
+		o.ProblemBase = DefaultProblemBase
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 
@@ -52,22 +51,25 @@ const (
 	problemAuthorizer      = "authorizer-unavailable"
 )
 
+// DefaultProblemBase begins the types of problems unless Options.ProblemBase does.
+const DefaultProblemBase = "urn:gormtrail:audit:problem:"
+
 const problemType = "application/problem+json; charset=utf-8"
 
-// refuse answers with a problem and ends the request.
-func (h *handler) refuse(c *gin.Context, status int, kind, title, detail string, errs ...ParamError) {
+// Write answers a request with p and ends it: no further handler runs.
+func (p Problem) Write(c *gin.Context) {
 	c.Abort()
-	p := Problem{Type: h.ProblemBase + kind, Title: title, Status: status, Detail: detail,
-		RequestID: c.Writer.Header().Get("X-Request-Id"), Errors: errs}
-	body, err := json.Marshal(p)
-	if err != nil { // not with these types
-		c.Status(http.StatusInternalServerError)
-		return
+	if p.RequestID == "" {
+		p.RequestID = c.Writer.Header().Get("X-Request-Id")
 	}
-	if status == http.StatusUnauthorized {
+	if p.Status == http.StatusUnauthorized {
 		c.Header("WWW-Authenticate", `Bearer realm="audit"`)
 	}
-	c.Data(status, problemType, body)
+	c.Data(p.Status, problemType, encode(p))
+}
+
+func (h *handler) refuse(c *gin.Context, status int, kind, title, detail string, errs ...ParamError) {
+	Problem{Type: h.ProblemBase + kind, Title: title, Status: status, Detail: detail, Errors: errs}.Write(c)
 }
 
 func (h *handler) badParams(c *gin.Context, errs []ParamError) {

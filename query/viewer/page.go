@@ -1,0 +1,117 @@
+package viewer
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+)
+
+//go:embed index.html assets
+var files embed.FS
+
+// policy is the Content Security Policy of the page.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// page is what everybody gets.
+type page struct {
+	html []byte
+	tag  string
+	// version is the hash of all assets. It is in their path, so that they can be kept for ever.
+	version string
+	assets  map[string]asset
+}
+
+type asset struct {
+	data []byte
+	kind string
+}
+
+// The kinds are not left to the machine's table of them, which may be wrong.
+var kinds = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml",
+}
+
+func newPage(o Options) (page, error) {
+	p := page{assets: map[string]asset{}}
+	hash := sha256.New()
+	err := fs.WalkDir(files, "assets", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := files.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(hash, "%s %d\n", name, len(data))
+		hash.Write(data)
+		kind := kinds[path.Ext(name)]
+		if kind == "" {
+			kind = mime.TypeByExtension(path.Ext(name))
+		}
+		p.assets[path.Base(name)] = asset{data: data, kind: kind}
+		return nil
+	})
+	if err != nil {
+		return page{}, fmt.Errorf("viewer: read assets: %w", err)
+	}
+	p.version = hex.EncodeToString(hash.Sum(nil)[:8])
+	t, err := template.ParseFS(files, "index.html")
+	if err != nil {
+		return page{}, fmt.Errorf("viewer: parse page: %w", err)
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, map[string]string{"Title": o.Title, "Zone": o.Query.Location.String(), "SignInURL": o.SignInURL, "Version": p.version})
+	if err != nil {
+		return page{}, fmt.Errorf("viewer: make page: %w", err)
+	}
+	p.html = b.Bytes()
+	sum := sha256.Sum256(p.html)
+	p.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
+	return p, nil
+}
+
+func secure(header http.Header) {
+	header.Set("Content-Security-Policy", policy)
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	header.Set("Referrer-Policy", "same-origin") // the address has filters in it
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+}
+
+func (h *handler) servePage(c *gin.Context) {
+	secure(c.Writer.Header())
+	c.Header("Cache-Control", "no-cache")
+	c.Header("ETag", h.page.tag)
+	if strings.Contains(c.GetHeader("If-None-Match"), h.page.tag) {
+		c.Status(http.StatusNotModified)
+		return
+	}
+	c.Data(http.StatusOK, "text/html; charset=utf-8", h.page.html)
+}
+
+func (h *handler) serveAsset(c *gin.Context) {
+	secure(c.Writer.Header())
+	a, ok := h.page.assets[c.Param("name")]
+	if !ok || c.Param("version") != h.page.version {
+		c.Header("Cache-Control", "no-store")
+		c.Data(http.StatusNotFound, "text/plain; charset=utf-8", []byte("no such file\n"))
+		return
+	}
+	c.Header("Cache-Control", "public, max-age=31536000, immutable")
+	c.Data(http.StatusOK, a.kind, a.data)
+}
