@@ -1,0 +1,112 @@
+package sqlstore
+
+import (
+	"context"
+	"fmt"
+
+	"gorm.io/gorm"
+)
+
+// dialect is what differs between the databases.
+type dialect interface {
+	// placeholder gives the placeholder of the n-th argument, from 1.
+	placeholder(n int) string
+	quote(ident string) string
+	// locate gives an expression that is above 0 if the text expression has the argument in it.
+	locate(text, placeholder string) string
+	// current gives the schema that unqualified names mean, "" where that does not matter.
+	current(ctx context.Context, conn gorm.ConnPool) (string, error)
+	// exists reports whether there is the table n.table(suffix).
+	exists(ctx context.Context, conn gorm.ConnPool, n names, suffix string) (bool, error)
+	// lock makes other processes wait that migrate the same table, until the transaction ends.
+	lock(ctx context.Context, conn gorm.ConnPool, n names) error
+	// create gives the statements that make the tables.
+	create(n names) []string
+	// insert adds rows in one statement. If ignore is set, rows whose log_id is there are left out; it
+	// gives how many were added.
+	insert(ctx context.Context, conn gorm.ConnPool, n names, rows []row, ignore bool) (int64, error)
+	// insertTx adds rows within the application's transaction, which stays usable if there is an error.
+	insertTx(ctx context.Context, conn gorm.ConnPool, n names, rows []row, cfg Config) error
+	// deleteBatch deletes at most limit of the oldest rows below the time.
+	deleteBatch(ctx context.Context, conn gorm.ConnPool, n names, before int64, limit int) (int64, error)
+}
+
+func newDialect(db *gorm.DB) (dialect, error) {
+	switch name := db.Dialector.Name(); name {
+	case "sqlite":
+		return sqlite{}, nil
+	case "postgres":
+		return postgres{}, nil
+	case "mysql":
+		return mysql{translate: func(err error) error {
+			if t, ok := db.Dialector.(gorm.ErrorTranslator); ok {
+				return t.Translate(err)
+			}
+			return err
+		}}, nil
+	default:
+		return nil, fmt.Errorf("%w: %q, want sqlite, postgres or mysql", ErrDialect, name)
+	}
+}
+
+// Bounds of one INSERT. SQLite takes 32,766 arguments, MySQL and PostgreSQL 65,535, and MySQL 16 MiB in
+// the configurations that are about.
+const (
+	maxInsertRows  = 500
+	maxInsertBytes = 4 << 20
+)
+
+// chunks cuts rows into parts that fit into one INSERT each.
+func chunks(rows []row) [][]row {
+	var out [][]row
+	start, size := 0, 0
+	for i, r := range rows {
+		if i > start && (i-start >= maxInsertRows || size+len(r.body) > maxInsertBytes) {
+			out = append(out, rows[start:i])
+			start, size = i, 0
+		}
+		size += len(r.body)
+	}
+	if start < len(rows) {
+		out = append(out, rows[start:])
+	}
+	return out
+}
+
+// insertInto writes INSERT INTO … VALUES with arguments.
+func insertInto(b *builder, n names, rows []row) {
+	b.write("INSERT INTO ", n.table(""), " ", columnList(b.d), " VALUES ")
+	for i, r := range rows {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		b.write("(", b.arg(r.logID), ",", b.arg(r.millis))
+		for _, v := range r.filters {
+			if v == "" {
+				b.WriteString(",NULL")
+			} else {
+				b.write(",", b.arg(v))
+			}
+		}
+		b.write(",", b.arg(r.body), ")")
+	}
+}
+
+func columnList(d dialect) string {
+	b := builder{d: d}
+	b.write("(log_id,ts")
+	for _, f := range columns {
+		b.write(",", string(f))
+	}
+	b.write(",body)")
+	return b.String()
+}
+
+// exec runs a statement and gives the number of rows.
+func exec(ctx context.Context, conn gorm.ConnPool, query string, args ...any) (int64, error) {
+	res, err := conn.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}

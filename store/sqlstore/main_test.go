@@ -1,0 +1,86 @@
+package sqlstore_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/glebarez/sqlite"
+	"go.uber.org/goleak"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"github.com/gormtrail/audit/internal/testservers"
+	"github.com/gormtrail/audit/store/sqlstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open opens a database that is closed when the test ends.
+func open(t testing.TB, dialector gorm.Dialector) *gorm.DB {
+	t.Helper()
+	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := raw.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+const pragmas = "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"
+
+func sqliteFile(t testing.TB) *gorm.DB {
+	t.Helper()
+	return open(t, sqlite.Open(filepath.Join(t.TempDir(), "audit.db")+pragmas))
+}
+
+// sqliteMemory is in memory, on the single connection that such a database has.
+func sqliteMemory(t testing.TB) *gorm.DB {
+	t.Helper()
+	db := open(t, sqlite.Open(":memory:"))
+	raw, err := db.DB()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.SetMaxOpenConns(1)
+	return db
+}
+
+func postgresSchema(t testing.TB) *gorm.DB {
+	t.Helper()
+	return open(t, postgres.Open(testservers.PostgresSchema(t)))
+}
+
+func mariadb(t testing.TB) *gorm.DB {
+	t.Helper()
+	return open(t, mysql.Open(testservers.MariaDBDatabase(t)))
+}
+
+// databases are all kinds that the store knows.
+var databases = []struct {
+	name string
+	open func(testing.TB) *gorm.DB
+}{
+	{"sqlite", sqliteFile},
+	{"sqlite in memory", sqliteMemory},
+	{"postgres", postgresSchema},
+	{"mariadb", mariadb},
+}
+
+func newStore(t testing.TB, db *gorm.DB, cfg sqlstore.Config) *sqlstore.Store {
+	t.Helper()
+	s, err := sqlstore.New(db, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
