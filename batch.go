@@ -1,4 +1,170 @@
 package audit
 
-// Batch links the records of many changes.
-type Batch struct{}
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/capture"
+)
+
+const (
+	// maxBatchErrors is how many errors of a batch its summary has in words.
+	maxBatchErrors = 20
+	// maxBatchError is the length in characters to which one of them is cut.
+	maxBatchError = 1024
+)
+
+// BatchOptions say what a batch is.
+type BatchOptions struct {
+	// Action is what the batch as a whole does: ActionImport, ActionExport, or a word of your own. It
+	// becomes the batch_action of the records, whose own actions stay ADD, CHANGE and so on. Required.
+	Action Action
+	// Model is what the batch works on; it gives the object_type of the summary.
+	Model any
+	// Extra are fields of every record of the batch, such as import_source.
+	Extra Fields
+}
+
+// Batch links the records of many changes by a batch_id. Its methods may be called concurrently.
+type Batch struct {
+	id         string
+	action     event.Action
+	objectType string
+	extra      Fields
+	ctx        context.Context //nolint:containedctx // what Context gives
+	db         *gorm.DB
+	handle     *handle
+
+	processed atomic.Int64 // committed objects
+
+	mu     sync.Mutex
+	errors []string
+	failed int64
+	ended  bool
+}
+
+// StartBatch starts a batch. Changes made in its Context belong to it, whether in one transaction or
+// in many. A batch is an audit context, also without an actor. End ends it.
+//
+// The error wraps ErrEntry if opts are wrong, and is ErrNotInstalled if db has no plugin.
+func StartBatch(db *gorm.DB, opts BatchOptions) (*Batch, error) {
+	h := handleOf(db)
+	if h == nil {
+		return nil, ErrNotInstalled
+	}
+	action, err := parseAction(opts.Action)
+	if err != nil {
+		return nil, err
+	}
+	b := &Batch{id: event.NewID(h.auditor.cfg.Clock()), action: action, extra: maps.Clone(opts.Extra), handle: h}
+	if !isNil(opts.Model) {
+		typ, ok := typeOf(opts.Model)
+		if !ok {
+			return nil, fmt.Errorf("%w: the batch's model is a %T, want a struct or a pointer to one", ErrEntry, opts.Model)
+		}
+		t := h.current().byType[typ]
+		if t != nil {
+			b.objectType = t.model.info.ModelName
+		} else {
+			b.objectType = strings.ToLower(typ.Name())
+		}
+	}
+	b.ctx = with(db.Statement.Context, func(s *scope) { s.batch = b })
+	b.db = db.Session(&gorm.Session{NewDB: true, Context: b.ctx})
+	return b, nil
+}
+
+// RunBatch runs f in a batch and ends it, whatever f does. An error of f is added to the batch's errors
+// and returned; a panic goes on.
+func RunBatch(db *gorm.DB, opts BatchOptions, f func(ctx context.Context, b *Batch) error) (err error) {
+	b, err := StartBatch(db, opts)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			b.AddError(fmt.Errorf("panic: %v", v))
+			_ = b.End() // the panic is what the caller has to know
+			panic(v)
+		}
+		err = errors.Join(err, b.End())
+	}()
+	err = f(b.Context(), b)
+	b.AddError(err)
+	return err
+}
+
+// ID gives the batch_id.
+func (b *Batch) ID() string { return b.id }
+
+// Context gives a context whose changes belong to the batch: db.WithContext(b.Context()).
+func (b *Batch) Context() context.Context { return b.ctx }
+
+// AddError adds an error to the summary, which has the first 20 in words. nil is no error.
+func (b *Batch) AddError(err error) {
+	if err == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failed++
+	if len(b.errors) < maxBatchErrors {
+		text, _ := b.handle.auditor.rules.Text(err.Error())
+		b.errors = append(b.errors, cutRunes(strings.ToValidUTF8(text, "\uFFFD"), maxBatchError))
+	}
+}
+
+// End ends the batch. If there were errors it writes the summary: how many objects were committed, how
+// many errors there were, and the first of them. If the batch was started on a transaction, that waits
+// for its end, be it commit or rollback, so that the summary is there in any case and its numbers are
+// final; it is written in a transaction of its own. End may be called again, and then does nothing.
+//
+// An error is one of writing the summary, with the policy Strict only.
+func (b *Batch) End() error {
+	b.mu.Lock()
+	ended, failed := b.ended, b.failed
+	b.ended = true
+	b.mu.Unlock()
+	if ended || failed == 0 {
+		return nil
+	}
+	var written error
+	deferred := true
+	err := capture.OnEnd(b.db, func(bool) {
+		written = b.summarize()
+		if !deferred {
+			return
+		}
+		// The end of the transaction has nobody to give an error to.
+		b.handle.auditor.report(b.ctx, KindBatch, written)
+	})
+	deferred = false
+	return errors.Join(err, written)
+}
+
+// summarize writes the summary outside the transaction that the batch was started on.
+func (b *Batch) summarize() error {
+	w, err := whoOf(b.ctx)
+	b.handle.auditor.report(b.ctx, KindModel, err)
+	b.mu.Lock()
+	r := event.Record{
+		ObjectType: b.objectType, BatchSummary: true, TotalProcessed: b.processed.Load(), ErrorCount: b.failed,
+		Errors: append([]string(nil), b.errors...),
+	}
+	b.mu.Unlock()
+	r.ChangeMessage = event.TextMessage(fmt.Sprintf("%d processed, %d errors", r.TotalProcessed, r.ErrorCount))
+	if r.TotalProcessed == 0 {
+		r.Outcome = "failure"
+	}
+	p := &pending{handle: b.handle, who: w, time: b.handle.auditor.cfg.Clock(), entry: &entry{action: b.action, base: r, summary: b}}
+	db := b.handle.db.WithContext(context.WithoutCancel(b.ctx))
+	return guard("the summary of a batch", func() error { return capture.Add(db, p) })
+}

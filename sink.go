@@ -2,6 +2,9 @@ package audit
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 
 	"gorm.io/gorm"
 
@@ -23,4 +26,72 @@ type TxSink interface {
 	// Continue an error must leave the transaction usable. It may be called concurrently for different
 	// transactions.
 	WriteTx(ctx context.Context, conn gorm.ConnPool, records []event.Record) error
+}
+
+// flusher is what a sink may have besides: Flush waits until what it has taken is where it promised
+// to bring it.
+type flusher interface {
+	Flush(ctx context.Context) error
+}
+
+// Tee gives a sink that hands all records to each of the sinks, in their order. A sink that fails or
+// panics does not keep the others from their records; the errors are joined. Its Flush flushes those
+// that have one, and its String names all of them.
+func Tee(sinks ...Sink) Sink { return tee(sinks) }
+
+type tee []Sink
+
+// Write implements Sink.
+func (t tee) Write(ctx context.Context, records []event.Record) error {
+	var errs []error
+	for _, sink := range t {
+		if err := write(ctx, sink, records); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", sinkName(sink), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Flush flushes the sinks.
+func (t tee) Flush(ctx context.Context) error {
+	var errs []error
+	for _, sink := range t {
+		errs = append(errs, flush(ctx, sink))
+	}
+	return errors.Join(errs...)
+}
+
+// String gives the composition, such as tee(*spool.Spool,*filelog.Log).
+func (t tee) String() string {
+	names := make([]string, len(t))
+	for i, sink := range t {
+		names[i] = sinkName(sink)
+	}
+	return "tee(" + strings.Join(names, ",") + ")"
+}
+
+func sinkName(sink any) string {
+	if s, ok := sink.(fmt.Stringer); ok {
+		return s.String()
+	}
+	return fmt.Sprintf("%T", sink)
+}
+
+// write calls a sink. A panic in it becomes its error.
+func write(ctx context.Context, sink Sink, records []event.Record) error {
+	if sink == nil {
+		return errors.New("audit: a sink is nil")
+	}
+	return guard("sink "+sinkName(sink), func() error { return sink.Write(ctx, records) })
+}
+
+func flush(ctx context.Context, sink any) error {
+	f, ok := sink.(flusher)
+	if !ok {
+		return nil
+	}
+	if err := f.Flush(ctx); err != nil {
+		return fmt.Errorf("audit: flush %s: %w", sinkName(sink), err)
+	}
+	return nil
 }

@@ -1,0 +1,198 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Scope says which changes of registered models are recorded.
+type Scope int
+
+const (
+	// ScopeContext records what happens with an audit context: a request that went through the
+	// middleware, WithActor, WithActorFunc, WithRequest, or a batch. Everything else is background
+	// noise; it is counted by table in Stats and warned about once for each table.
+	ScopeContext Scope = iota
+	// ScopeAll records everything. What happens without an audit context has the actor type "system".
+	ScopeAll
+)
+
+// Policy says what happens to a write whose record fails.
+type Policy int
+
+const (
+	// Continue never fails or breaks the application's write. What could not be recorded is counted in
+	// Stats, given to Config.OnError and logged.
+	Continue Policy = iota
+	// Strict fails the write if its record cannot be written: no record, no write. It needs a sink that
+	// writes in the transaction.
+	Strict
+)
+
+// Defaults of a Config.
+const (
+	DefaultTable               = "audit_logs"
+	DefaultMaxRows             = 10_000
+	DefaultMaxStatementBytes   = 32 << 20
+	DefaultMaxTransactionBytes = 64 << 20
+)
+
+// Config configures an Auditor. The zero Config is the default: the default registry, records in the
+// table audit_logs of the handle's own database, written in the application's transaction. Mistakes
+// are reported by db.Use, all at once, with the names of the fields.
+type Config struct {
+	// Registry has the models to record. Models may be registered later as well.
+	//
+	// Defaults to DefaultRegistry.
+	Registry *Registry
+
+	// Sink takes the records after COMMIT: a spool, a file, a Tee of several. An error of it cannot
+	// undo the change, so the policy Strict refuses it.
+	//
+	// Defaults to none.
+	Sink Sink
+	// TxSink takes the records just before COMMIT, in the same transaction: an outbox, a store. With a
+	// Sink as well both get all records.
+	//
+	// Defaults to the embedded store in the handle's own database if Sink is nil too, else to none.
+	TxSink TxSink
+	// Table is the table of the embedded store, with a schema before a dot if wanted. It is an error
+	// to set it without using the embedded store.
+	//
+	// Defaults to "audit_logs".
+	Table string
+	// SkipMigrate says that the application creates the table of the embedded store itself.
+	//
+	// Defaults to false: db.Use creates the table and its indexes where they are missing.
+	SkipMigrate bool
+
+	// Scope says which changes are recorded.
+	//
+	// Defaults to ScopeContext.
+	Scope Scope
+	// Policy says what happens to a write whose record fails.
+	//
+	// Defaults to Continue.
+	Policy Policy
+
+	// MaxRows, MaxStatementBytes and MaxTransactionBytes bound the memory for images: of a statement
+	// that changes more rows or bytes, or of a transaction with more bytes, one summary record says how
+	// many rows changed and by which statement.
+	//
+	// Default to 10,000 rows, 32 MiB and 64 MiB.
+	MaxRows             int
+	MaxStatementBytes   int64
+	MaxTransactionBytes int64
+
+	// Service and Environment name the program in its records.
+	//
+	// Default to nothing.
+	Service     string
+	Environment string
+	// Host names the machine in the records; "-" leaves it out.
+	//
+	// Defaults to the name that the operating system reports.
+	Host string
+
+	// MaskNames are more names of columns and fields whose values must not be recorded, of all models
+	// and inside JSON of extra fields' top level; upper and lower case are the same. They add to the
+	// built-in list (password, secret, token, api_key, …).
+	//
+	// Defaults to none.
+	MaskNames []string
+	// KeepValuePatterns switches off the search for secrets by their form (private keys, JSON web
+	// tokens, passwords in URLs, card numbers, …) in texts.
+	//
+	// Defaults to false.
+	KeepValuePatterns bool
+
+	// OnError is told of everything that went wrong inside auditing and that the application's write
+	// does not report. It must be fast, and safe for concurrent use.
+	//
+	// Defaults to nothing: errors are counted and logged anyway.
+	OnError func(ctx context.Context, err error)
+	// Logger gets at most one line for each kind of error and minute.
+	//
+	// Defaults to slog.Default.
+	Logger *slog.Logger
+	// Clock gives the time. Tests replace it.
+	//
+	// Defaults to time.Now.
+	Clock func() time.Time
+}
+
+// withDefaults gives c with the defaults filled in.
+func (c Config) withDefaults() Config {
+	if c.Registry == nil {
+		c.Registry = DefaultRegistry
+	}
+	if c.MaxRows == 0 {
+		c.MaxRows = DefaultMaxRows
+	}
+	if c.MaxStatementBytes == 0 {
+		c.MaxStatementBytes = DefaultMaxStatementBytes
+	}
+	if c.MaxTransactionBytes == 0 {
+		c.MaxTransactionBytes = DefaultMaxTransactionBytes
+	}
+	switch c.Host {
+	case "":
+		// A machine without a name is no reason not to audit.
+		c.Host, _ = os.Hostname()
+	case "-":
+		c.Host = ""
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	return c
+}
+
+// validate reports all mistakes in c, which has its defaults.
+func (c Config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: Config."+format, append([]any{ErrConfig}, args...)...))
+	}
+	if c.Scope != ScopeContext && c.Scope != ScopeAll {
+		bad("Scope is %d, want ScopeContext or ScopeAll", c.Scope)
+	}
+	if c.Policy != Continue && c.Policy != Strict {
+		bad("Policy is %d, want Continue or Strict", c.Policy)
+	}
+	if c.Policy == Strict && c.Sink != nil {
+		bad("Policy is Strict, but Config.Sink takes records after COMMIT, when it is too late to fail the write: use the embedded store or a TxSink")
+	}
+	embedded := c.embedded()
+	if !embedded && c.Table != "" {
+		bad("Table is %q, but the embedded store is not used: leave it empty, or leave Sink and TxSink nil", c.Table)
+	}
+	if !embedded && c.SkipMigrate {
+		bad("SkipMigrate is set, but the embedded store is not used")
+	}
+	if c.MaxRows < 0 {
+		bad("MaxRows is %d, want 0 (default) or more", c.MaxRows)
+	}
+	if c.MaxStatementBytes < 0 {
+		bad("MaxStatementBytes is %d, want 0 (default) or more", c.MaxStatementBytes)
+	}
+	if c.MaxTransactionBytes < 0 {
+		bad("MaxTransactionBytes is %d, want 0 (default) or more", c.MaxTransactionBytes)
+	}
+	for i, name := range c.MaskNames {
+		if name == "" {
+			bad("MaskNames[%d] is empty", i)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// embedded reports whether records go to the store in the handle's own database.
+func (c Config) embedded() bool { return c.Sink == nil && c.TxSink == nil }

@@ -1,0 +1,232 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/tx"
+)
+
+// handle is an Auditor on one *gorm.DB. It stands in the handle's map of plugins, which all its
+// sessions share, so that it lives exactly as long as they do.
+type handle struct {
+	auditor *Auditor
+	db      *gorm.DB
+	txSink  TxSink // the configured one or the embedded store; nil if there is none
+
+	mu     sync.Mutex // compiling
+	tables atomic.Pointer[tables]
+	adHoc  sync.Map // reflect.Type -> *table, of models that only Log knows
+}
+
+// handlePlugin is the name under which a handle is found.
+const handlePlugin = PluginName + ":handle"
+
+// Name implements gorm.Plugin.
+func (h *handle) Name() string { return handlePlugin }
+
+// Initialize implements gorm.Plugin. Plugins that open further databases with the same configuration
+// call it; the Auditor has done everything then.
+func (h *handle) Initialize(*gorm.DB) error { return nil }
+
+func handleOf(db *gorm.DB) *handle {
+	if db == nil || db.Config == nil {
+		return nil
+	}
+	h, _ := db.Config.Plugins[handlePlugin].(*handle)
+	return h
+}
+
+func (h *handle) hooks() capture.Hooks {
+	return capture.Hooks{
+		Hooks:    tx.Hooks{BeforeCommit: h.beforeCommit, AfterCommit: h.afterCommit, Discarded: h.discarded},
+		Model:    h.model,
+		Captured: h.captured,
+		Skipped:  h.notCaptured,
+		Failed:   h.captureFailed,
+		Strict:   h.auditor.cfg.Policy == Strict,
+		InTx:     h.txSink != nil,
+	}
+}
+
+// current gives the registered models as this handle sees them. Models may be registered while it is
+// in use.
+func (h *handle) current() *tables {
+	version := h.auditor.cfg.Registry.currentVersion()
+	if ts := h.tables.Load(); ts != nil && ts.version == version {
+		return ts
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if ts := h.tables.Load(); ts != nil && ts.version == version {
+		return ts
+	}
+	ts, err := h.compile()
+	// db.Use has returned what was wrong then; this is news.
+	h.auditor.report(context.Background(), KindRegistry, err) //nolint:forbidigo // belongs to no request
+	h.tables.Store(ts)
+	return ts
+}
+
+func (h *handle) compile() (*tables, error) {
+	models, version, err := h.auditor.cfg.Registry.state()
+	ts, compileErr := compile(h.db, models, version, &h.auditor.rules)
+	return ts, errors.Join(err, compileErr)
+}
+
+// model says what is captured of the table that st writes.
+func (h *handle) model(st *gorm.Statement) *capture.Model {
+	t := h.current().find(st)
+	if t == nil {
+		return nil
+	}
+	s := scopeOf(st.Context)
+	switch {
+	case s != nil && s.skip:
+		h.auditor.skipped(st.Context, t.schema.Table, SkipAsked)
+		return nil
+	case h.auditor.cfg.Scope == ScopeContext && !s.active():
+		h.auditor.skipped(st.Context, t.schema.Table, SkipNoContext)
+		return nil
+	}
+	return &t.capture
+}
+
+// captured turns the changes of a statement into pending records.
+func (h *handle) captured(st *gorm.Statement, changes []capture.Change, summary *capture.Summary) []tx.Item {
+	w, err := whoOf(st.Context)
+	h.auditor.report(st.Context, KindModel, err)
+	if summary != nil {
+		h.auditor.counters.truncated.Add(1)
+		t, _ := summary.Model.Owner.(*table)
+		return []tx.Item{&pending{handle: h, table: t, name: summary.Table, who: w, time: summary.Time, op: summary.Op, summary: summary}}
+	}
+	items := make([]tx.Item, 0, len(changes))
+	for i := range changes {
+		c := &changes[i]
+		t, _ := c.Model.Owner.(*table)
+		p := &pending{handle: h, table: t, name: c.Table, who: w, time: c.Time, op: c.Op, before: c.Before, after: c.After, note: c.Note}
+		if c.Before != nil && c.After != nil {
+			var auto bool
+			p.columns, auto = t.changed(c.Before, c.After)
+			if c.Op == capture.Update && auto {
+				h.auditor.counters.unchanged.Add(1)
+				continue
+			}
+		}
+		items = append(items, p)
+	}
+	return items
+}
+
+func (h *handle) notCaptured(st *gorm.Statement, reason string) {
+	h.auditor.skipped(st.Context, st.Table, reason)
+}
+
+func (h *handle) captureFailed(st *gorm.Statement, err error) {
+	ctx := context.Background() //nolint:forbidigo // the engine's own failure may belong to no statement
+	if st != nil && st.Context != nil {
+		ctx = st.Context
+	}
+	h.auditor.counters.failed.Add(1)
+	h.auditor.report(ctx, KindCapture, err)
+}
+
+// modelFailed tells of a panic in the application's model.
+func (h *handle) modelFailed(ctx context.Context) func(error) {
+	return func(err error) { h.auditor.report(ctx, KindModel, err) }
+}
+
+// pendings gives the items as what they are.
+func pendings(items []tx.Item) []*pending {
+	out := make([]*pending, 0, len(items))
+	for _, item := range items {
+		if p, ok := item.(*pending); ok {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// beforeCommit makes the records and, if the sink is one for transactions, writes them.
+func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error {
+	ps := pendings(items)
+	if len(ps) == 0 {
+		return nil
+	}
+	u := h.assemble(ctx, conn, true, ps)
+	ps[0].unit = u
+	if h.txSink == nil || len(u.records) == 0 {
+		return nil
+	}
+	var err error
+	if h.auditor.closed.Load() {
+		err = ErrShutdown
+	} else {
+		err = guard("sink "+sinkName(h.txSink), func() error { return h.txSink.WriteTx(ctx, conn, u.records) })
+	}
+	if err == nil && u.unmade > 0 && h.auditor.cfg.Policy == Strict {
+		err = errors.New("audit: a change could not be made a record")
+	}
+	if err == nil {
+		u.txTaken = true
+		return nil
+	}
+	u.lost = lostOf(err, len(u.records))
+	err = &DeliverError{Records: u.lost, Err: err}
+	if h.auditor.cfg.Policy == Strict {
+		return err
+	}
+	h.auditor.report(ctx, KindSink, err)
+	return nil
+}
+
+// afterCommit hands the records to the sink, and counts what has become true.
+func (h *handle) afterCommit(ctx context.Context, items []tx.Item) {
+	ps := pendings(items)
+	if len(ps) == 0 {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	u := ps[0].unit
+	if u == nil {
+		u = h.assemble(ctx, h.db.Config.ConnPool, false, ps)
+		if h.txSink != nil {
+			u.lost = len(u.records)
+		}
+	}
+	h.deliver(ctx, u)
+	c := &h.auditor.counters
+	c.emitted.Add(int64(len(u.records) - u.lost))
+	c.failed.Add(int64(u.lost + u.unmade))
+	c.suppressed.Add(u.cascaded)
+	for b, n := range u.processed {
+		b.processed.Add(n)
+	}
+}
+
+// deliver writes to the sink that takes records after COMMIT.
+func (h *handle) deliver(ctx context.Context, u *unit) {
+	sink := h.auditor.cfg.Sink
+	if sink == nil || len(u.records) == 0 {
+		return
+	}
+	err := ErrShutdown
+	if h.auditor.enter() {
+		err = write(ctx, sink, u.records)
+		h.auditor.leave()
+	}
+	if err != nil {
+		u.lost = len(u.records)
+		h.auditor.report(ctx, KindSink, &DeliverError{Records: len(u.records), Err: err})
+	}
+}
+
+func (h *handle) discarded(items []tx.Item) {
+	h.auditor.counters.discarded.Add(int64(len(items)))
+}

@@ -1,0 +1,242 @@
+package audit
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"reflect"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/capture"
+)
+
+// Entry is a record that the application writes itself, with Log.
+type Entry struct {
+	// Action says what happened: ActionImport, ActionExport, or a word of your own. Required.
+	Action Action
+	// Object is the model that it happened to, registered or not.
+	Object any
+	// Original and Modified are the object before and after; both give the changes between them. With
+	// the action ADD Modified (or Object) is shown as it is, with DELETE Original (or Object). They may
+	// stand for Object.
+	Original, Modified any
+
+	// ObjectType, ObjectID and ObjectRepr name something that is no model, or replace what is derived
+	// from the object.
+	ObjectType string
+	ObjectID   string
+	ObjectRepr string
+
+	// Message is the change_message instead of the one that is derived.
+	Message string
+	// Actor acts instead of the context's actor, such as in a job that works for a user.
+	Actor *Actor
+	// Reason is why it was done, instead of the context's reason.
+	Reason string
+	// Outcome is "success", "failure" or "unknown"; empty means success.
+	Outcome string
+	// Extra are more fields, besides those of the context.
+	Extra Fields
+}
+
+// Log writes a record by hand: for exports, logins, changes of many-to-many relations, and whatever
+// else no write to a registered model shows. Inside a transaction the record commits or vanishes with
+// it. The scope does not matter, but in a context of Skip nothing is recorded.
+//
+// The record's actor, request, reason and fields are those of the context of db. An error wraps ErrEntry
+// if e is no record, and is ErrNotInstalled if db has no plugin. That the sink does not take the record
+// is an error with the policy Strict only.
+func Log(db *gorm.DB, e Entry) error {
+	h := handleOf(db)
+	if h == nil {
+		return ErrNotInstalled
+	}
+	ctx := db.Statement.Context
+	p, err := h.entry(ctx, e)
+	if err != nil {
+		return err
+	}
+	if s := scopeOf(ctx); s != nil && s.skip {
+		h.auditor.skipped(ctx, p.name, SkipAsked)
+		return nil
+	}
+	return capture.Add(db, p)
+}
+
+// entry makes of e what waits for the transaction.
+func (h *handle) entry(ctx context.Context, e Entry) (*pending, error) {
+	action, err := parseAction(e.Action)
+	if err != nil {
+		return nil, err
+	}
+	switch e.Outcome {
+	case "", "success", "failure", "unknown":
+	default:
+		return nil, fmt.Errorf("%w: outcome is %q, want success, failure or unknown", ErrEntry, e.Outcome)
+	}
+	w, err := whoOf(ctx)
+	h.auditor.report(ctx, KindModel, err)
+	if e.Actor != nil {
+		w.actor = *e.Actor
+		if w.actor.Type == "" {
+			w.actor.Type = ActorUser
+		}
+	}
+	if e.Reason != "" {
+		w.reason = e.Reason
+	}
+	p := &pending{handle: h, who: w, time: h.auditor.cfg.Clock(), op: capture.Update, entry: &entry{action: action, message: e.Message}}
+	p.entry.base = event.Record{ObjectType: e.ObjectType, ObjectID: e.ObjectID, ObjectRepr: e.ObjectRepr, Outcome: e.Outcome, Extra: map[string]any(e.Extra)}
+	if err := h.entryImages(ctx, p, e); err != nil {
+		return nil, err
+	}
+	if p.table == nil {
+		if e.ObjectType == "" && (e.ObjectID != "" || e.ObjectRepr != "") {
+			return nil, fmt.Errorf("%w: it has an object id or text, but no object and no object type", ErrEntry)
+		}
+		text := e.Message
+		if text == "" {
+			text = textFor(action)
+		}
+		text, _ = h.auditor.rules.Text(text)
+		p.entry.base.ChangeMessage = event.TextMessage(text)
+	}
+	return p, nil
+}
+
+// entryImages takes the images of the objects in e.
+func (h *handle) entryImages(ctx context.Context, p *pending, e Entry) error {
+	for _, object := range []any{e.Object, e.Modified, e.Original} {
+		if isNil(object) {
+			continue
+		}
+		t, err := h.tableOf(object)
+		if err != nil {
+			return err
+		}
+		if p.table == nil {
+			p.table, p.name = t, t.schema.Table
+			continue
+		}
+		if p.table != t {
+			return fmt.Errorf("%w: its objects are a %s and a %s, want one model", ErrEntry, p.table.model.typ, t.model.typ)
+		}
+	}
+	if p.table == nil {
+		return nil
+	}
+	original, modified := e.Original, e.Modified
+	switch {
+	case isNil(original) && p.entry.action == event.ActionDelete:
+		original = e.Object
+	case isNil(modified):
+		modified = e.Object
+	}
+	var err error
+	if p.before, err = p.table.imageOf(ctx, original); err != nil {
+		return err
+	}
+	if p.after, err = p.table.imageOf(ctx, modified); err != nil {
+		return err
+	}
+	switch {
+	case p.entry.action == event.ActionDelete:
+		p.op = capture.Delete
+	case p.before != nil && p.after != nil && !isNil(e.Original) && !isNil(e.Modified):
+		p.columns, _ = p.table.changed(p.before, p.after)
+	case p.entry.action == event.ActionAdd:
+		p.op, p.before = capture.Insert, nil
+	default:
+		// One image only says which object is meant.
+		p.columns, p.entry.bare = nil, true
+	}
+	return nil
+}
+
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	rv := reflect.ValueOf(v)
+	return rv.Kind() == reflect.Pointer && rv.IsNil()
+}
+
+// tableOf gives the compiled model of an object, registered or not.
+func (h *handle) tableOf(object any) (*table, error) {
+	typ := reflect.TypeOf(object)
+	for typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	if typ.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("%w: its object is a %T, want a model, or ObjectType, ObjectID and ObjectRepr", ErrEntry, object)
+	}
+	if t := h.current().byType[typ]; t != nil {
+		return t, nil
+	}
+	if t, ok := h.adHoc.Load(typ); ok {
+		return t.(*table), nil
+	}
+	m, err := newModel(typ, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEntry, err)
+	}
+	t, err := adHoc(h.db, m, &h.auditor.rules)
+	if err != nil {
+		return nil, fmt.Errorf("%w: model %s: %w", ErrEntry, typ, err)
+	}
+	stored, _ := h.adHoc.LoadOrStore(typ, t)
+	return stored.(*table), nil
+}
+
+// imageOf gives the values of a struct as the driver would get them; nil for no object. A value that
+// does not convert is written as a text.
+func (t *table) imageOf(ctx context.Context, object any) ([]any, error) {
+	if isNil(object) {
+		return nil, nil
+	}
+	rv := reflect.ValueOf(object)
+	for rv.Kind() == reflect.Pointer {
+		if rv.IsNil() {
+			return nil, nil
+		}
+		rv = rv.Elem()
+	}
+	if !rv.CanAddr() {
+		// GORM's accessors of some fields need an address.
+		addressable := reflect.New(rv.Type()).Elem()
+		addressable.Set(rv)
+		rv = addressable
+	}
+	row := make([]any, len(t.columns))
+	err := guard(fmt.Sprintf("reading a %s", t.model.typ), func() error {
+		for i := range t.columns {
+			v, _ := t.columns[i].field.ValueOf(ctx, rv)
+			row[i] = rawOf(v)
+		}
+		return nil
+	})
+	return row, err
+}
+
+func rawOf(v any) any {
+	if isNil(v) {
+		return nil
+	}
+	if u, ok := v.(uint64); ok {
+		return u
+	}
+	raw, err := driver.DefaultParameterConverter.ConvertValue(v)
+	if err == nil {
+		return raw
+	}
+	if t, ok := v.(time.Time); ok {
+		return t
+	}
+	if data := encode(v); data != nil {
+		return string(data)
+	}
+	return fmt.Sprint(v)
+}

@@ -1,0 +1,72 @@
+package audit
+
+import (
+	"time"
+
+	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/capture"
+)
+
+// pending is a change, or an entry of Log, that waits for its transaction. The images are raw, as its
+// record can only be made when the whole unit is known: what else was deleted, what its parent is.
+type pending struct {
+	handle *handle
+	table  *table // nil for an entry without a model
+	name   string // the table as the statement names it
+	who    *who
+	time   time.Time
+
+	op            capture.Op
+	before, after []any
+	columns       []int // the columns that changed, of an update with both images
+	note          string
+	summary       *capture.Summary
+	entry         *entry // set for Log and batch summaries
+
+	// What happens at release:
+	suppressed bool
+	cascaded   map[string]int64 // dependents that were suppressed in favour of this, by object_type
+	unit       *unit            // set in the first one of a unit once its records are made
+}
+
+// entry is what Log says besides the images.
+type entry struct {
+	action  event.Action
+	message string
+	base    event.Record // fields that are set already
+	summary *Batch       // of a batch that has ended
+	bare    bool         // the images only say which object is meant
+}
+
+// action gives the record's action.
+func (p *pending) action() event.Action {
+	if p.entry != nil {
+		return p.entry.action
+	}
+	switch p.op {
+	case capture.Insert:
+		return event.ActionAdd
+	case capture.Delete, capture.SoftDelete:
+		return event.ActionDelete
+	case capture.Restore:
+		return event.ActionRestore
+	default:
+		return event.ActionChange
+	}
+}
+
+// deletes reports whether the row is gone with this change.
+func (p *pending) deletes() bool {
+	return p.entry == nil && p.summary == nil && p.before != nil && (p.op == capture.Delete || p.op == capture.SoftDelete)
+}
+
+// image is the row as it is now, or as it was.
+func (p *pending) image() []any {
+	if p.after != nil && p.op != capture.SoftDelete {
+		return p.after
+	}
+	if p.before != nil {
+		return p.before
+	}
+	return p.after
+}

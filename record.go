@@ -1,0 +1,256 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/capture"
+)
+
+// ExtraCascaded is the extra field of the record of a deleted object that says how many dependents
+// went with it, by object_type: {"dependent": 2}.
+const ExtraCascaded = "cascaded"
+
+// unit is what one transaction, or one statement outside of one, is recorded as.
+type unit struct {
+	records   []event.Record
+	txTaken   bool // the TxSink took the records
+	lost      int  // so many it did not take
+	unmade    int  // changes whose record could not be made
+	cascaded  int64
+	processed map[*Batch]int64
+}
+
+// assemble makes the records of a unit. conn is for reading parents; inTx says that it is in the
+// transaction.
+func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, items []*pending) *unit {
+	u := &unit{processed: make(map[*Batch]int64)}
+	u.cascaded = suppress(items)
+	ps := newParents(h, conn, inTx, items)
+	if err := ps.load(ctx, items); err != nil {
+		h.auditor.report(ctx, KindTarget, err)
+	}
+	type counted struct {
+		batch          *Batch
+		objectType, id string
+	}
+	seen := make(map[counted]bool)
+	for _, p := range items {
+		if p.suppressed {
+			continue
+		}
+		var records []event.Record
+		err := guard("making a record", func() error {
+			records = h.records(ctx, p, ps)
+			return nil
+		})
+		if err != nil {
+			u.unmade++
+			h.auditor.report(ctx, KindCapture, err)
+			continue
+		}
+		u.records = append(u.records, records...)
+		if b := p.who.batch; b != nil && (p.entry == nil || p.entry.summary == nil) {
+			r := &records[0]
+			c := counted{b, r.ObjectType, r.ObjectID}
+			if r.SourceModel != "" {
+				c.objectType, c.id = r.SourceModel, r.SourcePK
+			}
+			if p.summary != nil {
+				u.processed[b] += p.summary.Rows
+			} else if !seen[c] {
+				seen[c] = true
+				u.processed[b]++
+			}
+		}
+	}
+	h.seal(u.records)
+	return u
+}
+
+// seal gives the records of a unit their ids, in their order, and their hashes.
+func (h *handle) seal(records []event.Record) {
+	if len(records) == 0 {
+		return
+	}
+	now := h.auditor.cfg.Clock()
+	txID := event.NewID(now)
+	ids := make([]string, len(records))
+	for i := range ids {
+		ids[i] = event.NewID(now)
+	}
+	// Records of one statement have one timestamp; readers order them by id.
+	slices.Sort(ids)
+	for i := range records {
+		r := &records[i]
+		r.LogID, r.TxID = ids[i], txID
+		// An error means a record that Encode refuses as well; the sink will say so.
+		r.RecordHash, _ = event.ContentHash(*r)
+	}
+}
+
+// records makes the record of p, or of a dependent with a changed foreign key the two.
+func (h *handle) records(ctx context.Context, p *pending, ps *parents) []event.Record {
+	base := h.base(p)
+	if p.table == nil {
+		return []event.Record{base}
+	}
+	h.describe(ctx, p, &base)
+	wants := p.wants()
+	if len(wants) == 0 {
+		return []event.Record{base}
+	}
+	out := make([]event.Record, 0, len(wants))
+	for _, w := range wants {
+		r := base
+		r.SourceModel, r.SourcePK, r.SourceRepr = r.ObjectType, r.ObjectID, r.ObjectRepr
+		parent := ps.find(w)
+		r.ObjectType, r.ObjectID = parent.table.model.info.ModelName, parent.id
+		r.ObjectRepr = parent.table.objectRepr(ctx, parent.row, &h.auditor.rules, h.modelFailed(ctx))
+		if r.ObjectRepr == "" {
+			r.ObjectRepr = parent.table.fallbackRepr(parent.id)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// base fills what does not depend on the images.
+func (h *handle) base(p *pending) event.Record {
+	cfg := &h.auditor.cfg
+	r := event.Record{SchemaVersion: event.SchemaVersion}
+	if p.entry != nil {
+		r = p.entry.base
+		r.SchemaVersion = event.SchemaVersion
+	}
+	own := r.Extra
+	p.who.fill(&r)
+	for name, v := range own {
+		setExtra(&r, name, v)
+	}
+	if len(p.cascaded) > 0 {
+		setExtra(&r, ExtraCascaded, p.cascaded)
+	}
+	h.maskExtra(&r)
+	r.Reason, _ = h.auditor.rules.Text(r.Reason)
+	r.Timestamp = p.time.UTC()
+	r.Action = p.action()
+	r.Service, r.Environment, r.Host = cfg.Service, cfg.Environment, cfg.Host
+	r.Table = p.name
+	if p.table != nil && r.ObjectType == "" {
+		r.ObjectType = p.table.model.info.ModelName
+	}
+	return r
+}
+
+func setExtra(r *event.Record, name string, v any) {
+	if r.Extra == nil {
+		r.Extra = make(map[string]any, 1)
+	}
+	r.Extra[name] = v
+}
+
+// maskExtra masks secrets in the application's own fields. Values that cannot be encoded as JSON are
+// written as texts: they must not cost the record.
+func (h *handle) maskExtra(r *event.Record) {
+	if len(r.Extra) == 0 {
+		return
+	}
+	masked := make(map[string]any, len(r.Extra))
+	for name, v := range r.Extra {
+		data := encode(v)
+		if data == nil {
+			data = quote(fmt.Sprint(v))
+		}
+		out, _ := decodeJSON(data)
+		masked[name] = out
+	}
+	out, _ := h.auditor.rules.Value(masked)
+	r.Extra = out.(map[string]any)
+}
+
+// describe fills what the images say.
+func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
+	t := p.table
+	if p.summary != nil {
+		summarize(p.summary, r)
+		return
+	}
+	if row := p.image(); row != nil {
+		if r.ObjectID == "" {
+			r.ObjectID = t.objectID(row)
+		}
+		if r.ObjectRepr == "" {
+			r.ObjectRepr = t.objectRepr(ctx, row, &h.auditor.rules, h.modelFailed(ctx))
+		}
+	}
+	before, after := p.before, p.after
+	if p.op == capture.SoftDelete || p.op == capture.Delete {
+		after = nil
+	}
+	columns := p.columns
+	if before == nil || after == nil {
+		columns = t.all()
+	}
+	if p.entry != nil && p.entry.bare {
+		columns = nil
+	}
+	if p.op == capture.Update && p.entry == nil && (before == nil || after == nil) {
+		// Half an image would read as if all columns had changed from or to nothing.
+		columns = nil
+		setExtra(r, "note", p.note)
+	}
+	sh := &shower{rules: &h.auditor.rules, failed: h.modelFailed(ctx)}
+	var rows []event.MessageRow
+	onlyMarks := true
+	for _, i := range columns {
+		c := &t.columns[i]
+		ch := sh.change(c, i, before, after)
+		r.Changes = append(r.Changes, ch)
+		r.ChangedFields = append(r.ChangedFields, c.name)
+		if before != nil && after != nil {
+			rows = append(rows, sh.rows(c, i, before, after, &r.Changes[len(r.Changes)-1])...)
+			onlyMarks = onlyMarks && (c.soft || c.auto)
+		}
+	}
+	switch {
+	case p.entry != nil && p.entry.message != "":
+		text, _ := h.auditor.rules.Text(p.entry.message)
+		r.ChangeMessage = event.TextMessage(text)
+	case len(rows) > 0 && (r.Action != event.ActionRestore || !onlyMarks):
+		r.ChangeMessage = event.TableMessage(rows)
+	default:
+		r.ChangeMessage = event.TextMessage(textFor(r.Action))
+	}
+}
+
+// summarize fills the record of a statement that changed more rows than are recorded one by one.
+func summarize(s *capture.Summary, r *event.Record) {
+	r.IsTruncated = true
+	r.ChangeMessage = event.TextMessage(fmt.Sprintf("%d rows in one statement, not recorded one by one", s.Rows))
+	setExtra(r, "rows", s.Rows)
+	setExtra(r, "statement", s.Statement)
+}
+
+// textFor gives the change_message of an action without a table.
+func textFor(action event.Action) string {
+	switch action {
+	case event.ActionAdd:
+		return event.TextCreated
+	case event.ActionDelete:
+		return event.TextDeleted
+	case event.ActionRestore:
+		return event.TextRestored
+	case event.ActionChange:
+		return event.TextModified
+	case event.ActionImport:
+		return "Imported object"
+	case event.ActionExport:
+		return "Exported object"
+	}
+	return string(action)
+}
