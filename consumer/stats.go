@@ -1,0 +1,88 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+)
+
+// State is what a consumer is doing.
+type State string
+
+// The states of a consumer.
+const (
+	StateStopped    State = "stopped"
+	StateConnecting State = "connecting" // no source yet, or it was lost
+	StateRunning    State = "running"
+	StateWaiting    State = "waiting" // the store or the dead letters take nothing: see LastError
+)
+
+// Stats is what a consumer has done since it was made. Received = Stored + Duplicates + DeadLettered +
+// those in memory, once all that was read has been settled.
+type Stats struct {
+	State State
+	// Received counts messages from the stream, with those that came again.
+	Received int64
+	// Stored and Duplicates count records that the store has taken, or had already.
+	Stored, Duplicates int64
+	// DeadLettered counts messages in the dead letters: the sum of Undecodable, Refused (by the store)
+	// and Conflicts (another record with this log_id is stored).
+	DeadLettered                    int64
+	Undecodable, Refused, Conflicts int64
+	// Retries counts documents that were sent to the store again, EnvironmentWaits how often the store
+	// took none at all, and Reconnects how often the source was lost.
+	Retries, EnvironmentWaits, Reconnects int64
+	// Gaps counts how often messages had been removed from the stream before they were read, and Missing
+	// how many offsets that were: at least one message less, because commits take offsets as well.
+	Gaps, Missing int64
+	// Offset is the offset up to which everything is done, Committed the one that the stream was told; -1
+	// before the first.
+	Offset, Committed int64
+	// LastError is what stands in the way, "" if nothing does. It may name servers, never the content of
+	// records.
+	LastError string
+	// Since is when State was entered.
+	Since time.Time
+}
+
+type stats struct {
+	mu sync.Mutex
+	v  Stats
+	ok bool // v.Offset and v.Committed were set
+}
+
+// Stats gives the numbers of this moment.
+func (c *Consumer) Stats() Stats {
+	c.stats.mu.Lock()
+	defer c.stats.mu.Unlock()
+	v := c.stats.v
+	if !c.stats.ok {
+		v.Offset, v.Committed = -1, -1
+	}
+	if v.State == "" {
+		v.State = StateStopped
+	}
+	return v
+}
+
+// count changes the numbers.
+func (c *Consumer) count(change func(s *Stats)) {
+	c.stats.mu.Lock()
+	defer c.stats.mu.Unlock()
+	if !c.stats.ok {
+		c.stats.v.Offset, c.stats.v.Committed, c.stats.ok = -1, -1, true
+	}
+	change(&c.stats.v)
+}
+
+// enter sets the state, and the error that it is about.
+func (c *Consumer) enter(state State, err error) {
+	c.count(func(s *Stats) {
+		if s.State != state {
+			s.State, s.Since = state, c.cfg.Now()
+		}
+		s.LastError = ""
+		if err != nil {
+			s.LastError = err.Error()
+		}
+	})
+}
