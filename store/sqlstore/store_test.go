@@ -3,6 +3,8 @@ package sqlstore_test
 import (
 	"testing"
 
+	"gorm.io/gorm"
+
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/store/sqlstore"
 	"github.com/gormtrail/audit/store/storetest"
@@ -16,17 +18,19 @@ var (
 func TestStore_conforms(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases {
-		for _, scan := range []bool{false, true} {
-			name := d.name
-			if scan {
-				name += " without text index"
-			}
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				storetest.Run(t, func(t *testing.T) storetest.Harness {
-					return storetest.Harness{Store: newStore(t, d.open(t), sqlstore.Config{NoTextIndex: scan})}
-				})
-			})
-		}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			conforms(t, d.open, sqlstore.Config{})
+		})
 	}
+	t.Run("without text index", func(t *testing.T) {
+		t.Parallel()
+		conforms(t, sqliteFile, sqlstore.Config{NoTextIndex: true})
+	})
+}
+
+func conforms(t *testing.T, open func(testing.TB) *gorm.DB, cfg sqlstore.Config) {
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		return storetest.Harness{Store: newStore(t, open(t), cfg)}
+	})
 }

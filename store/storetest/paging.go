@@ -31,6 +31,9 @@ func testPaging(t *testing.T, b *bench) {
 	for _, ascending := range []bool{false, true} {
 		for _, text := range []string{"", "walk"} {
 			for _, size := range []int{1, 7, 64, 65, 130} {
+				if size == 1 && text != "" {
+					continue // nothing new, and 130 searches
+				}
 				name := fmt.Sprintf("ascending %v, text %q, size %d", ascending, text, size)
 				q := store.Query{Filters: mine, Ascending: ascending, Text: text, Size: size}
 				want := ids(oracle(records, store.Query{Filters: mine, Ascending: ascending, Size: store.MaxSize}).records)
