@@ -69,8 +69,8 @@ func (r *recorder) hooks() capture.Hooks {
 			},
 		},
 		Model: func(st *gorm.Statement) *capture.Model {
-			name := st.Table
-			return r.models[name]
+			name := capture.TableName(st)
+			return r.models[name[strings.LastIndexByte(name, '.')+1:]]
 		},
 		Captured: func(_ *gorm.Statement, changes []capture.Change, summary *capture.Summary) []tx.Item {
 			var items []tx.Item
@@ -194,7 +194,7 @@ func openSQLite(t testing.TB, cfg *gorm.Config) *gorm.DB {
 
 func openPostgres(t testing.TB, cfg *gorm.Config) *gorm.DB {
 	t.Helper()
-	return open(t, postgres.Open(testservers.PostgresSchema(t)), cfg)
+	return open(t, postgres.Open(testservers.PostgresSchema(t)+" synchronous_commit=off"), cfg)
 }
 
 func open(t testing.TB, d gorm.Dialector, cfg *gorm.Config) *gorm.DB {

@@ -48,6 +48,18 @@ const (
 	NoteUnobserved = "transaction not observed"
 )
 
+// Reasons that Hooks.Skipped is given.
+const (
+	// ReasonRaw is for SQL text that wrote a captured table. The statement has the table only.
+	ReasonRaw = "raw SQL"
+	// ReasonUnread is for a statement whose rows could not be captured, so that it ran as it was.
+	ReasonUnread = "statement not understood"
+	// ReasonUnobserved is for changes released before the end of a transaction that is not seen.
+	ReasonUnobserved = "transaction not observed"
+	// ReasonPanic is for changes that a panic in the root package lost.
+	ReasonPanic = "panic"
+)
+
 // Change is what happened to one row. Images are raw driver values in the order of Model.Columns.
 type Change struct {
 	Model *Model
@@ -80,7 +92,7 @@ type Hooks struct {
 	// Model gives what is captured of the table that st writes, nil if nothing is. It is called for
 	// each create, update and delete, so it is fast. For one table it gives the same pointer each time,
 	// since the engine keeps what it works out under it. st.Schema may be nil (Table("x") without a
-	// model) or of another type; st.Table and st.TableExpr name the table.
+	// model) or of another type; TableName gives the table.
 	Model func(st *gorm.Statement) *Model
 	// Captured turns the changes of a statement that has succeeded into items for the transaction.
 	// summary is nil, or stands for all changes, which are then empty.

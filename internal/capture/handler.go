@@ -216,12 +216,15 @@ func (e *engine) execute(w *write, ready bool) (out *outcome, err error) {
 	}
 	out, err = w.plainly()
 	if err == nil {
-		e.skipped(w.st, "statement not understood")
+		e.skipped(w.st, ReasonUnread)
 	}
 	return out, err
 }
 
 func (w *write) unobserved() {
+	if w.changed > 0 && !w.engine.hooks.InTx {
+		w.engine.skipped(w.st, ReasonUnobserved)
+	}
 	for i := range w.changes {
 		if w.changes[i].Note == "" {
 			w.changes[i].Note = NoteUnobserved
@@ -245,7 +248,7 @@ func (e *engine) deliver(w *write, unit *tx.Unit) error {
 		return nil
 	})
 	if err != nil {
-		e.skipped(w.st, "panic")
+		e.skipped(w.st, ReasonPanic)
 		if e.hooks.Strict {
 			return err
 		}

@@ -98,6 +98,8 @@ func (e *engine) register(db *gorm.DB) error {
 		c.Update().Replace("gorm:update", e.handler(update, c.Update().Get("gorm:update"))),
 		c.Delete().Replace("gorm:delete", e.handler(remove, c.Delete().Get("gorm:delete"))),
 		c.Raw().Replace("gorm:raw", e.raw(c.Raw().Get("gorm:raw"))),
+		c.Row().Register("audit:count_raw", e.countRaw),
+		c.Query().Register("audit:count_raw", e.countRaw),
 		c.Raw().Register(probeName, func(db *gorm.DB) {
 			if p, ok := db.Statement.Dest.(*probe); ok {
 				p.engine = e

@@ -1,34 +1,71 @@
 package capture
 
 import (
-	"gorm.io/gorm"
+	"strings"
 
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormtrail/audit/internal/sqltext"
 	"github.com/gormtrail/audit/internal/tx"
 )
 
-// raw gives GORM's handler of Exec, with what its text does to the transaction followed. Prepared
+// raw gives GORM's handler of Exec, with what its text does to the transaction followed: prepared
 // statements bypass the transaction's own ExecContext.
 func (e *engine) raw(orig func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		st := db.Statement
 		if db.Error != nil || db.DryRun {
 			orig(db)
 			return
 		}
-		if _, ok := st.ConnPool.(*gorm.PreparedStmtTX); ok {
-			if t := tx.Of(st.ConnPool); t != nil {
-				sent := false
-				err := t.Control(st.SQL.String(), func() error {
-					sent = true
-					orig(db)
-					return db.Error
-				})
-				if !sent && err != nil { // the step before COMMIT failed
-					_ = db.AddError(err)
-				}
-				return
+		e.follow(db, orig)
+		e.countRaw(db)
+	}
+}
+
+func (e *engine) follow(db *gorm.DB, orig func(*gorm.DB)) {
+	st := db.Statement
+	if _, ok := st.ConnPool.(*gorm.PreparedStmtTX); !ok {
+		orig(db)
+		return
+	}
+	t := tx.Of(st.ConnPool)
+	if t == nil {
+		orig(db)
+		return
+	}
+	sent := false
+	err := t.Control(st.SQL.String(), func() error {
+		sent = true
+		orig(db)
+		return db.Error
+	})
+	if !sent && err != nil { // the step before COMMIT failed
+		_ = db.AddError(err)
+	}
+}
+
+// countRaw counts SQL text that wrote a captured table, and forgets what is known of tables after their
+// definition may have changed.
+func (e *engine) countRaw(db *gorm.DB) {
+	st := db.Statement
+	if db.Error != nil || db.DryRun || st.SQL.Len() == 0 {
+		return
+	}
+	_ = e.safe(st, func() error {
+		for _, w := range sqltext.Writes(st.SQL.String()) {
+			if w.Table == "" {
+				e.forget()
+				continue
+			}
+			s := &gorm.Statement{DB: db, Table: w.Table, Context: st.Context, Clauses: map[string]clause.Clause{}}
+			if i := strings.LastIndexByte(w.Table, '.'); i >= 0 {
+				s.Table, s.TableExpr = w.Table[i+1:], &clause.Expr{SQL: w.Table}
+			}
+			if e.model(s) != nil {
+				e.skipped(s, ReasonRaw)
 			}
 		}
-		orig(db)
-	}
+		return nil
+	})
 }

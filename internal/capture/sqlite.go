@@ -20,14 +20,19 @@ func (sqlite) describe(ctx context.Context, conn gorm.ConnPool, name string) (*t
 	if i := strings.IndexByte(bare, '.'); i >= 0 {
 		schema, bare = bare[:i], bare[i+1:]
 	}
-	t := &table{columns: map[string]bool{}}
+	t := &table{columns: map[string]bool{}, fresh: map[string]bool{}}
 	var keys []string
-	err := queryAll(ctx, conn, "SELECT name, pk, hidden FROM pragma_table_xinfo(?, ?)", []any{bare, schema}, func(scan func(...any) error) error {
+	const columns = "SELECT name, pk, hidden, upper(type) = 'INTEGER', dflt_value IS NULL FROM pragma_table_xinfo(?, ?)"
+	rowid := false
+	err := queryAll(ctx, conn, columns, []any{bare, schema}, func(scan func(...any) error) error {
 		var column string
 		var pk, hidden int
-		if err := scan(&column, &pk, &hidden); err != nil {
+		var integer, unset bool
+		if err := scan(&column, &pk, &hidden, &integer, &unset); err != nil {
 			return err
 		}
+		t.fresh[column] = unset && pk == 0
+		rowid = rowid || pk == 1 && integer
 		if hidden != 1 {
 			t.columns[column] = true
 		}
@@ -38,6 +43,9 @@ func (sqlite) describe(ctx context.Context, conn gorm.ConnPool, name string) (*t
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(keys) == 1 && rowid {
+		t.fresh[keys[0]] = true // the row number, which is one more than the highest
 	}
 	if len(keys) > 0 {
 		t.unique = append(t.unique, uniqueKey{name: "primary key", columns: keys})

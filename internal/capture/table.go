@@ -10,6 +10,9 @@ import (
 type table struct {
 	// columns are those that exist and may be read.
 	columns map[string]bool
+	// fresh are columns whose value, if an INSERT does not give one, is never in conflict: NULL, or the
+	// next number of the table.
+	fresh map[string]bool
 	// ordinary says that it is a plain table: no view, not partitioned.
 	ordinary bool
 	// unique are the columns of each unique key, the primary key among them. A key with expressions

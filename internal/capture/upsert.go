@@ -53,7 +53,7 @@ func (w *write) findUpsert() *upsert {
 			u.certain = false
 			continue
 		}
-		key, certain := keyValues(target, values)
+		key, certain := w.table.keyValues(target, values)
 		u.certain = u.certain && certain
 		if len(key.values) > 0 {
 			u.keys = append(u.keys, key)
@@ -92,7 +92,7 @@ func (w *write) targets(on *clause.OnConflict, replaces bool) [][]string {
 
 // keyValues gives the values of the new rows for a unique key. certain is false if a row may be in
 // conflict by a value that is not known here.
-func keyValues(columns []string, values clause.Values) (key upsertKey, certain bool) {
+func (t *table) keyValues(columns []string, values clause.Values) (key upsertKey, certain bool) {
 	key.columns = columns
 	at := make([]int, len(columns))
 	for i, c := range columns {
@@ -103,7 +103,7 @@ func keyValues(columns []string, values clause.Values) (key upsertKey, certain b
 			}
 		}
 		if at[i] < 0 {
-			return key, false // the database makes the value
+			return key, t.fresh[c] // the database makes the value
 		}
 	}
 	certain = true
@@ -116,7 +116,7 @@ func keyValues(columns []string, values clause.Values) (key upsertKey, certain b
 				break
 			}
 			if !known {
-				certain, k = false, nil
+				certain, k = certain && unset(row[j]) && t.fresh[values.Columns[j].Name], nil
 				break
 			}
 			k = append(k, v)
@@ -150,6 +150,12 @@ func plainValue(v any) (value any, known, null bool) {
 		return nil, true, true
 	}
 	return v, true, false
+}
+
+// unset says whether v asks for the value that the database makes.
+func unset(v any) bool {
+	e, ok := v.(clause.Expr)
+	return ok && (e.SQL == "NULL" || e.SQL == "DEFAULT")
 }
 
 // assigned gives the columns that an UPDATE sets.

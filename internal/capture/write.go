@@ -76,12 +76,18 @@ func (r result) RowsAffected() (int64, error) { return r.rows, nil }
 func (w *write) target() {
 	st := w.st
 	w.ref = st.Quote(clause.Table{Name: st.Table})
-	w.name = st.Table
+	w.name = TableName(st)
+}
+
+// TableName gives the table that st writes, with its schema if the statement names one, without quotes
+// and alias. st.Table alone has the alias, and lacks the schema.
+func TableName(st *gorm.Statement) string {
 	if st.TableExpr != nil && len(st.TableExpr.Vars) == 0 {
 		if s := unquoteTable(st.TableExpr.SQL); s != "" {
-			w.name = s
+			return s
 		}
 	}
+	return st.Table
 }
 
 // unquoteTable gives a table expression without quotes and alias, "" if it is none.

@@ -1,0 +1,209 @@
+package capture_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/oracle"
+)
+
+// observed is what the caller sees of a call.
+type observed struct {
+	seen []string
+}
+
+// see notes what GORM gave back, and what it did to the values that it was given.
+func (o *observed) see(tx *gorm.DB, dest ...any) {
+	s := fmt.Sprintf("rows %d, error %v", tx.RowsAffected, tx.Error)
+	for _, d := range dest {
+		data, err := json.Marshal(d)
+		s += fmt.Sprintf("\n  %s %v", data, err)
+	}
+	o.seen = append(o.seen, s)
+}
+
+func (o *observed) err(err error, dest ...any) {
+	o.see(&gorm.DB{Error: err}, dest...)
+}
+
+type call struct {
+	name string
+	run  func(db *gorm.DB, o *observed)
+	// only names the database that has this call; empty means each.
+	only string
+	// uncaptured says that the call changes rows that cannot be captured.
+	uncaptured bool
+}
+
+type configuration struct {
+	name          string
+	prepare, skip bool
+}
+
+var configurations = []configuration{
+	{"default", false, false},
+	{"prepared", true, false},
+	{"skip", false, true},
+	{"prepared+skip", true, true},
+}
+
+// runs is one database on which all calls are run, one after the other.
+type runs struct {
+	db    *gorm.DB
+	sql   *sql.DB
+	clock int
+	r     *recorder
+	start oracle.Snapshot // after each reset
+}
+
+func newRuns(t *testing.T, d database, c configuration, capturing, inTx bool) *runs {
+	t.Helper()
+	s := &runs{r: &recorder{inTx: inTx}}
+	s.db = d.open(t, &gorm.Config{
+		PrepareStmt: c.prepare, SkipDefaultTransaction: c.skip,
+		NowFunc: func() time.Time {
+			s.clock++
+			return time.Date(2026, 2, 3, 4, 5, s.clock, 123456000, time.UTC)
+		},
+	})
+	if err := s.db.AutoMigrate(allModels...); err != nil {
+		t.Fatal(err)
+	}
+	s.r.register(t, s.db, allModels...)
+	if capturing {
+		if err := capture.Install(s.db, s.r.hooks(), capture.Config{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if s.sql, err = s.db.DB(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *runs) exec(t *testing.T, query string) {
+	t.Helper()
+	if _, err := s.sql.ExecContext(t.Context(), query); err != nil {
+		t.Fatalf("%v: %s", err, query)
+	}
+}
+
+// reset brings the tables back to the seed, in one exchange with the server.
+func (s *runs) reset(t *testing.T) {
+	t.Helper()
+	queries := []string{"DELETE FROM customer_tags", "DELETE FROM orders", "DELETE FROM profiles", "DELETE FROM customers"}
+	for _, table := range allTables {
+		queries = append(queries, "DELETE FROM "+table.Name)
+	}
+	queries = append(queries, seed...)
+	if s.db.Dialector.Name() == "postgres" {
+		for _, table := range allTables {
+			if len(table.Keys) == 1 && table.Name != "docs" {
+				queries = append(queries, fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%s', 'id'), 100, false)", table.Name))
+			}
+		}
+	}
+	s.exec(t, "BEGIN; "+strings.Join(queries, "; ")+"; COMMIT")
+	s.clock = 0
+	s.r.reset()
+}
+
+// do runs a call and gives what the caller saw, and the tables before and after.
+func (s *runs) do(t *testing.T, c call) (seen []string, before, after oracle.Snapshot) {
+	t.Helper()
+	s.reset(t)
+	if s.start == nil {
+		s.start = s.take(t)
+	}
+	o := &observed{}
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				o.seen = append(o.seen, fmt.Sprint("panic: ", p))
+			}
+		}()
+		c.run(s.db.WithContext(t.Context()), o)
+	}()
+	return o.seen, s.start, s.take(t)
+}
+
+func (s *runs) take(t *testing.T) oracle.Snapshot {
+	t.Helper()
+	snap, err := oracle.Take(context.WithoutCancel(t.Context()), s.sql, allTables...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+// TestOracle_eachCall_isCapturedExactly runs each call without and with capture: the caller sees the
+// same, the tables end the same, and the changes lead from the tables before to those after.
+func TestOracle_eachCall_isCapturedExactly(t *testing.T) {
+	t.Parallel()
+	if len(calls) < 60 {
+		t.Errorf("%d calls, want 60", len(calls))
+	}
+	for _, d := range databases {
+		for _, c := range configurations {
+			t.Run(d.name+"/"+c.name, func(t *testing.T) {
+				t.Parallel()
+				plain := newRuns(t, d, c, false, false)
+				captured := newRuns(t, d, c, true, false)
+				inTx := newRuns(t, d, c, true, true)
+				for _, call := range calls {
+					if call.only != "" && call.only != d.name {
+						continue
+					}
+					t.Run(call.name, func(t *testing.T) { //nolint:paralleltest // one database
+						seen, before, after := plain.do(t, call)
+						t.Run("captured", func(t *testing.T) { compare(t, captured, call, seen, before, after) })
+						t.Run("in transaction", func(t *testing.T) { compare(t, inTx, call, seen, before, after) })
+					})
+				}
+			})
+		}
+	}
+}
+
+func compare(t *testing.T, s *runs, c call, seen []string, before, after oracle.Snapshot) {
+	t.Helper()
+	got, gotBefore, gotAfter := s.do(t, c)
+	if diff := cmp.Diff(seen, got); diff != "" {
+		t.Errorf("the caller sees something else (-without +with):\n%s", diff)
+	}
+	if diff := cmp.Diff(before, gotBefore); diff != "" {
+		t.Fatalf("different start:\n%s", diff)
+	}
+	if diff := cmp.Diff(after, gotAfter); diff != "" {
+		t.Errorf("the tables end differently (-without +with):\n%s", diff)
+	}
+	changes := s.r.changes()
+	replayed, wrong := gotBefore.Replay(changes, allTables...)
+	if len(wrong) > 0 {
+		t.Errorf("wrong changes:\n%s\nall: %v", strings.Join(wrong, "\n"), s.r.ops())
+	}
+	if diff := cmp.Diff(gotAfter, replayed); diff != "" && !c.uncaptured {
+		t.Errorf("the changes do not lead to the tables (-tables +changes):\n%s\nall: %v", diff, s.r.ops())
+	}
+	if len(s.r.failed) > 0 {
+		t.Errorf("failed: %v", s.r.failed)
+	}
+	if len(s.r.skipped) > 0 != c.uncaptured {
+		t.Errorf("skipped: %v", s.r.skipped)
+	}
+	for _, o := range s.r.ops() {
+		if strings.Contains(o, "(") && !strings.Contains(o, capture.NoteUnpaired) {
+			t.Errorf("not certain: %s", o)
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package tx
+
+import (
+	"strings"
+
+	"github.com/gormtrail/audit/internal/sqltext"
+)
+
+// control is a statement that begins or ends a transaction or a savepoint.
+type control struct {
+	verb verb
+	name string
+}
+
+type verb uint8
+
+const (
+	verbBegin verb = iota + 1
+	verbCommit
+	verbRollback
+	verbSavepoint
+	verbRollbackTo
+	verbRelease
+)
+
+// Control runs do, which sends query, and follows what query does to the transaction, if it succeeded.
+// GORM's prepared statements bypass ExecContext, so their callers call this.
+func (t *Tx) Control(query string, do func() error) error {
+	controls := parse(query)
+	if len(controls) == 0 {
+		return do()
+	}
+	if controls[0].verb == verbCommit && len(controls) == 1 {
+		return t.unit.commit(do, loose, true)
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	for _, c := range controls {
+		t.unit.follow(c)
+	}
+	return nil
+}
+
+func (u *Unit) follow(c control) {
+	done := func() error { return nil }
+	switch c.verb {
+	case verbBegin:
+		u.begin()
+	case verbCommit:
+		_ = u.commit(done, loose, false)
+	case verbRollback:
+		_ = u.rollback(done, loose)
+	case verbSavepoint:
+		u.savepoint(c.name)
+	case verbRollbackTo:
+		u.rollbackTo(c.name)
+	case verbRelease:
+		u.release(c.name)
+	}
+}
+
+// parse gives the control statements in query, in order. Of the usual statement it reads one word.
+func parse(query string) []control {
+	s := sqltext.Scan(query)
+	var out []control
+	for {
+		words, more := statement(s)
+		if c, ok := classify(words); ok {
+			out = append(out, c)
+		}
+		if !more {
+			return out
+		}
+	}
+}
+
+// statement gives the first words of a statement, if it may be a control statement, and whether more
+// statements may follow it.
+func statement(s *sqltext.Scanner) (words []string, more bool) {
+	t, ok := s.Next()
+	if !ok {
+		return nil, false
+	}
+	if t.Text == ";" {
+		return nil, true
+	}
+	first := strings.ToUpper(t.Text)
+	control := t.Kind == sqltext.Word && mayControl(first)
+	if !control {
+		// Triggers and functions have statements of their own inside.
+		if first == "CREATE" || !strings.Contains(s.Rest(), ";") {
+			return nil, false
+		}
+	} else {
+		words = append(words, first)
+	}
+	for {
+		t, ok = s.Next()
+		if !ok || t.Kind == sqltext.Other && t.Text == ";" {
+			return words, ok
+		}
+		if control && len(words) < 5 && t.Kind != sqltext.Other {
+			words = append(words, t.Text)
+		}
+	}
+}
+
+func mayControl(word string) bool {
+	switch word {
+	case "BEGIN", "START", "COMMIT", "END", "ABORT", "SAVEPOINT", "RELEASE", "ROLLBACK":
+		return true
+	}
+	return false
+}
+
+func classify(words []string) (control, bool) {
+	if len(words) == 0 {
+		return control{}, false
+	}
+	verb, args := words[0], words[1:]
+	if len(args) > 0 {
+		switch strings.ToUpper(args[0]) {
+		case "WORK", "TRANSACTION", "TRAN":
+			args = args[1:]
+		}
+	}
+	if len(args) > 1 && verb == "ROLLBACK" && strings.EqualFold(args[0], "TO") {
+		verb, args = "ROLLBACK TO", args[1:]
+	}
+	if len(args) > 1 && strings.EqualFold(args[0], "SAVEPOINT") {
+		args = args[1:]
+	}
+	name := ""
+	if len(args) > 0 {
+		name = args[0]
+	}
+	switch verb {
+	case "BEGIN", "START":
+		return control{verb: verbBegin}, true
+	case "COMMIT", "END":
+		// COMMIT PREPARED ends a transaction of another session.
+		return control{verb: verbCommit}, !strings.EqualFold(name, "PREPARED")
+	case "ROLLBACK", "ABORT":
+		return control{verb: verbRollback}, !strings.EqualFold(name, "PREPARED")
+	case "ROLLBACK TO":
+		return control{verbRollbackTo, name}, true
+	case "SAVEPOINT":
+		return control{verbSavepoint, name}, name != ""
+	case "RELEASE":
+		return control{verbRelease, name}, name != ""
+	}
+	return control{}, false
+}
