@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -20,8 +21,9 @@ import (
 //   - search_text: the words of the record, folded and split by store.SearchText.
 //   - chg: tokens of what changed from what to what, by store.ChangeTokens.
 //   - extra_kv: key=value of the application's own fields, by store.ExtraTokens.
-//   - folded: field=value of the fields that are compared without case and accents, by store.Fold: so
-//     both stores find the same, which the server's own folding would not give.
+//   - folded: field=value of the fields that are compared without case and accents, by store.Fold, so
+//     that both stores find the same, which the server's own folding would not give; and the IP
+//     address in its shortest form, because a field of type ip takes networks and refuses all else.
 type derived struct {
 	SearchText string   `json:"search_text"` // first, and always there: with it the record ends
 	Changes    []string `json:"chg,omitempty"`
@@ -47,6 +49,7 @@ func derive(r event.Record) derived {
 		{store.FieldObjectType, r.ObjectType},
 		{store.FieldSourceModel, r.SourceModel},
 		{store.FieldBatchAction, string(r.BatchAction)},
+		{store.FieldIPAddress, r.IPAddress},
 	} {
 		if f.value != "" {
 			d.Folded = append(d.Folded, foldedToken(f.field, f.value))
@@ -58,7 +61,12 @@ func derive(r event.Record) derived {
 // foldedToken is what "folded" has for a value of a field. A long one is replaced by its hash, because
 // the index leaves out long keywords.
 func foldedToken(field store.Field, value string) string {
-	token := string(field) + "=" + store.Fold(value)
+	if field.Folds() {
+		value = store.Fold(value)
+	} else if a, err := netip.ParseAddr(value); err == nil {
+		value = a.String()
+	}
+	token := string(field) + "=" + value
 	if len(token) <= store.MaxTokenLength {
 		return token
 	}

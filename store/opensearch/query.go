@@ -1,8 +1,6 @@
 package opensearch
 
 import (
-	"time"
-
 	"github.com/gormtrail/audit/store"
 )
 
@@ -52,16 +50,21 @@ func fetchSize(q store.Query) int {
 func queryOf(q store.Query) object {
 	filter := []object{}
 	if bounds := (object{}); !q.From.IsZero() || !q.To.IsZero() {
+		// Times are stored, and compared, in milliseconds.
 		if !q.From.IsZero() {
-			bounds["gte"] = ceilMilli(q.From).UnixMilli()
+			bounds["gte"] = q.From.UnixMilli()
 		}
 		if !q.To.IsZero() {
-			bounds["lt"] = ceilMilli(q.To).UnixMilli()
+			bounds["lt"] = q.To.UnixMilli()
 		}
 		bounds["format"] = "epoch_millis"
 		filter = append(filter, object{"range": object{"timestamp": bounds}})
 	}
-	for _, t := range store.ParseText(q.Text) {
+	terms, never := q.Terms()
+	if never {
+		filter = append(filter, object{"match_none": object{}})
+	}
+	for _, t := range terms {
 		filter = append(filter, termQuery(t))
 	}
 	must, mustNot := filters(q.Filters)
@@ -83,18 +86,14 @@ func filters(list []store.Filter) (must, mustNot []object) {
 }
 
 func filterClause(f store.Filter) object {
-	if f.Field.Folds() {
-		values := make([]string, len(f.Values))
-		for i, v := range f.Values {
-			values[i] = foldedToken(f.Field, v)
-		}
-		return object{"terms": object{"folded": values}}
+	if !f.Field.Folds() && f.Field != store.FieldIPAddress {
+		return object{"terms": object{string(f.Field): f.Values}}
 	}
-	name := string(f.Field)
-	if f.Field == store.FieldIPAddress {
-		name += ".raw" // the field itself takes networks, and refuses what is no address
+	values := make([]string, len(f.Values))
+	for i, v := range f.Values {
+		values[i] = foldedToken(f.Field, v)
 	}
-	return object{"terms": object{name: f.Values}}
+	return object{"terms": object{"folded": values}}
 }
 
 // termQuery finds the words of t, which are folded, in search_text. A prefix finds all words, however
@@ -115,13 +114,4 @@ func termQuery(t store.Term) object {
 		clauses[last] = object{"span_multi": object{"match": object{"prefix": object{"search_text": object{"value": t.Words[last]}}}}}
 	}
 	return object{"span_near": object{"clauses": clauses, "slop": 0, "in_order": true}}
-}
-
-// ceilMilli rounds t up to a millisecond. The server keeps times cut to milliseconds, so for bounds
-// between two milliseconds only this gives each record to exactly one of two adjacent ranges.
-func ceilMilli(t time.Time) time.Time {
-	if cut := t.Truncate(time.Millisecond); !cut.Equal(t) {
-		return cut.Add(time.Millisecond)
-	}
-	return t
 }

@@ -131,7 +131,12 @@ func (s *Store) search(ctx context.Context, target string, body object) (searchA
 		},
 	}
 	var answer searchAnswer
-	if err := s.call(ctx, r, &answer); err != nil {
+	err := s.call(ctx, r, &answer)
+	for wait := 50 * time.Millisecond; wait < 2*time.Second && starting(err) && pause(ctx, wait); wait *= 2 {
+		answer = searchAnswer{}
+		err = s.call(ctx, r, &answer)
+	}
+	if err != nil {
 		return answer, searchError(err)
 	}
 	switch shards := answer.Shards; {
@@ -143,6 +148,14 @@ func (s *Store) search(ctx context.Context, target string, body object) (searchA
 		return answer, fmt.Errorf("%w: opensearch: only %d of %d shards were searched", store.ErrUnavailable, shards.Successful, shards.Total)
 	}
 	return answer, nil
+}
+
+// starting reports whether err may be that of an index which was made a moment ago: it can be seen
+// before it can be searched.
+func starting(err error) bool {
+	var answer *answerError
+	return errors.As(err, &answer) && answer.status == http.StatusServiceUnavailable &&
+		(answer.kind == "search_phase_execution_exception" || answer.kind == "no_shard_available_action_exception")
 }
 
 // searchError tells a query that cannot be run from a server that cannot answer.
