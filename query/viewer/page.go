@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -73,7 +74,7 @@ func newPage(o Options) (page, error) {
 		return page{}, fmt.Errorf("viewer: parse page: %w", err)
 	}
 	var b bytes.Buffer
-	err = t.Execute(&b, map[string]string{"Title": o.Title, "Zone": o.Query.Location.String(), "SignInURL": o.SignInURL, "Version": p.version})
+	err = t.Execute(&b, map[string]any{"Title": o.Title, "Zone": o.Query.Location.String(), "SignInURL": o.SignInURL, "Version": p.version, "Modules": p.modules()})
 	if err != nil {
 		return page{}, fmt.Errorf("viewer: make page: %w", err)
 	}
@@ -81,6 +82,18 @@ func newPage(o Options) (page, error) {
 	sum := sha256.Sum256(p.html)
 	p.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
 	return p, nil
+}
+
+// modules names all scripts, so that the browser gets them at once and not one after the other.
+func (p page) modules() []string {
+	var names []string
+	for name := range p.assets {
+		if path.Ext(name) == ".js" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func secure(header http.Header) {

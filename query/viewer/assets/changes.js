@@ -41,7 +41,7 @@ function value(change, side, marks) {
   const v = change[side];
   if (change.redacted) return tag("masked", "masked", "The value is masked and cannot be seen here", "lock");
   if (v === undefined) return tag("absent", "no value", "There is no value on this side");
-  return marks ? fold(textOf(v), (text) => marked(text, marks)) : plain(v, change.type);
+  return marks ? fold(textOf(v), (text) => marked(text, marks, typeof v === "string" ? "text" : "json")) : plain(v, change.type);
 }
 
 /** plain shows a value without a comparison. */
@@ -49,7 +49,7 @@ export function plain(v, type) {
   if (v === null) return tag("null", "null", "No value: NULL in the database");
   if (v === "") return tag("empty", "empty text", "A text without a letter");
   if (typeof v === "string" && type === "time" && !Number.isNaN(Date.parse(v))) {
-    return h("span", null, h("span", { class: "number" }, visible(v)), h("span", { class: "column" }, exact(v)));
+    return h("span", null, exact(v), h("span", { class: "column" }, visible(v)));
   }
   const text = textOf(v);
   const kind = typeof v === "string" ? (type === "decimal" || type === "bytes" ? "number" : "text") : v instanceof Exact || typeof v !== "object" ? "number" : "json";
@@ -76,7 +76,7 @@ function fold(text, show) {
  * the two values do. */
 function difference(change) {
   const { old: a, new: b } = change;
-  const comparable = (v) => typeof v === "string" ? v !== "" && change.type !== "time" : v !== null && typeof v === "object" && !(v instanceof Exact);
+  const comparable = (v) => typeof v === "string" ? v !== "" && !["time", "decimal", "bytes", "float"].includes(change.type) : v !== null && typeof v === "object" && !(v instanceof Exact);
   if (change.redacted || !comparable(a) || !comparable(b)) return [null, null];
   const [x, y] = [words(textOf(a)), words(textOf(b))];
   let start = 0;
@@ -127,8 +127,8 @@ function common(x, y) {
 }
 
 /** marked shows a text with runs of it marked. */
-function marked(text, runs) {
-  const box = h("span", { class: "text" });
+function marked(text, runs, kind) {
+  const box = h("span", { class: kind });
   let at = 0;
   for (const [from, to] of runs) {
     if (from >= text.length) break;

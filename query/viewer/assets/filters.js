@@ -43,8 +43,8 @@ export function filterBar(go, refresh) {
   }));
   const pills = h("div", { class: "pills" });
   const badge = h("span", { class: "badge", hidden: true });
-  const toggle = h("button", { type: "button", class: "ghost toggle", "aria-expanded": "false", "aria-controls": "fields" }, icon("filter"), "Filters", badge);
-  const fields = h("div", { class: "fields", id: "fields" }, actions, userField, typeField, idField, fromField, toField, days);
+  const toggle = h("button", { type: "button", class: "ghost toggle", "aria-expanded": "false", "aria-controls": "fields" }, icon("filter"), h("span", { class: "word" }, "Filters"), badge);
+  const fields = h("div", { class: "fields", id: "fields" }, h("div", { class: "chiprow" }, actions, days), userField, typeField, idField, fromField, toField);
   toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", String(element.classList.toggle("open"))));
   const again = h("button", { type: "button", class: "ghost", title: "Load again (r)", "aria-label": "Load again" }, icon("refresh"));
   again.addEventListener("click", refresh);
@@ -92,14 +92,6 @@ export function filterBar(go, refresh) {
       pill.addEventListener("click", () => set({ [name]: params.getAll(name).filter((v) => v !== value) }));
       return pill;
     });
-    if (filters(params).length > 0) {
-      const clear = h("button", { type: "button", class: "ghost small clear" }, "Clear all filters");
-      clear.addEventListener("click", () => {
-        text.value = "";
-        set(Object.fromEntries(filters(params).map(([name]) => [name, null])));
-      });
-      made.push(clear);
-    }
     pills.replaceChildren(...made);
   }
 

@@ -1,6 +1,6 @@
 // The list of records, its pages, and what stands in its place while there are none.
 import { announce, cut, h, icon, visible } from "./dom.js";
-import { address, change, defaultSize, filters, title } from "./state.js";
+import { address, change, cleared, defaultSize, filters, title } from "./state.js";
 import { ago, clock, day, exact, key, offset, zone } from "./time.js";
 import { count, object, tone, who } from "./words.js";
 
@@ -111,7 +111,8 @@ export function list(go, retry) {
       element.removeAttribute("aria-busy");
       bar.hidden = true;
       const text = total(page);
-      summary.replaceChildren(h("strong", null, text), h("span", null, `times in ${zone}`));
+      const clear = filters(params).length > 0 && h("a", { class: "button ghost small", href: address(cleared(params)), "data-nav": true }, icon("close"), "Clear filters");
+      summary.replaceChildren(...[h("strong", null, text), h("span", null, `times in ${zone}`), h("span", { class: "grow" }), clear].filter(Boolean));
       if (page.results.length === 0) body.replaceChildren(nothing(page, params), params.has("cursor") ? pager(page, params) : "");
       else body.replaceChildren(table(page, params), pager(page, params));
       announce(text || count(page.results.length, "record"));
@@ -142,7 +143,7 @@ export function list(go, retry) {
         problem.errors.length === 0 && problem.detail && h("p", null, problem.detail),
         problem.errors.length > 0 && h("ul", null, problem.errors.map((e) => h("li", null, h("b", null, title(e.param)), " ", visible(e.detail), e.allowed && h("span", { class: "allowed" }, "Allowed: ", e.allowed)))),
         problem.requestId && h("p", { class: "sub" }, "Request ", visible(problem.requestId)),
-        h("div", { class: "tools" }, restart, !wrong && again, wrong && !restart && h("a", { class: "button", href: address(new URLSearchParams()), "data-nav": true }, "Clear all filters"))));
+        h("div", { class: "tools" }, restart, !wrong && again, wrong && !restart && h("a", { class: "button", href: address(new URLSearchParams()), "data-nav": true }, "Clear filters"))));
     },
   };
 }

@@ -46,6 +46,11 @@ export function filters(params) {
   return [...params].filter(([name]) => !["record", "sort", "page_size", "total", ...pageNames].includes(name));
 }
 
+/** cleared gives params without filters. */
+export function cleared(params) {
+  return change(params, Object.fromEntries(filters(params).map(([name]) => [name, null])));
+}
+
 const titles = {
   search_term: "Text", user_id: "User ID", username: "User name", full_name: "Name", action: "Action", object_type: "Type", object_id: "Object ID",
   from_date: "From", to_date: "To", request_id: "Request", trace_id: "Trace", session_key: "Session", ip_address: "IP address", batch_id: "Batch",

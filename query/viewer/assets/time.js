@@ -16,7 +16,7 @@ const dayKey = new Intl.DateTimeFormat("en-CA", { timeZone, year: "numeric", mon
 const dayName = format({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const clockTime = format({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const offsetName = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "longOffset" });
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
 
 /** key gives the day of a time in the zone, as YYYY-MM-DD. */
 export const key = (date) => dayKey.format(date);
