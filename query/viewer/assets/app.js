@@ -69,15 +69,15 @@ function go(next, replace = false) {
   update(true);
 }
 
-/** update brings the page to what the address says. */
-function update(focus = false) {
+/** update brings the page to what the address says; own says that the page itself has changed it. */
+function update(own = false) {
   params = state.read();
-  filters.show(params);
+  filters.show(params, own);
   load(false);
   const id = params.get("record");
   document.title = (id ? "Record · " : params.get("search_term") ? params.get("search_term") + " · " : "") + title;
   records.select(id, params);
-  if (id) open.open(id, params, focus);
+  if (id) open.open(id, params, own);
   else open.close();
 }
 

@@ -101,13 +101,17 @@ export function filterBar(go, refresh) {
       text.focus();
       text.select();
     },
-    show(next) {
-      if (next.get("search_term") !== params.get("search_term") && document.activeElement !== text) typed = false;
+    /** show brings the fields to the state; own says that the change was made here. */
+    show(next, own) {
+      if (!own) {
+        clearTimeout(typing);
+        typed = false;
+      }
       params = next;
       for (const [name, field] of Object.entries(inputs)) {
         const value = params.get(name) || "";
         // What is being typed is ahead of the address.
-        if (field !== document.activeElement || field.type === "date" || field.value.trim() !== value && !typed) field.value = value;
+        if (!own || field !== document.activeElement || field.type === "date") field.value = value;
       }
       showActions();
       for (const chip of days.children) {
