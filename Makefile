@@ -24,7 +24,7 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 
 .PHONY: bench
 bench: services-start ## ratios against plain GORM, in this run, as a table
-	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/bench
+	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/bench -o docs/benchmarks.md
 
 .PHONY: build
 build: ## everything, with exactly the versions of go.mod
@@ -36,7 +36,7 @@ newest: ## build and vet with the newest versions of the dependencies
 
 .PHONY: tidy-check
 tidy-check: ## go.mod and go.sum are as go mod tidy leaves them
-	@for m in . tools test; do if [ -f $$m/go.mod ]; then $(GO) -C $$m mod tidy -diff || exit 1; fi; done
+	@for m in . test; do if [ -f $$m/go.mod ]; then $(GO) -C $$m mod tidy -diff || exit 1; fi; done
 
 .PHONY: format-check
 format-check: ## gofmt and go vet

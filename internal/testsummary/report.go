@@ -53,6 +53,9 @@ func newReport(out io.Writer) *report {
 	}
 }
 
+// say prints; a closed standard output stops the command anyway.
+func (r *report) say(format string, args ...any) { _, _ = fmt.Fprintf(r.out, format, args...) }
+
 // read takes in all lines; those that are not of go test -json are printed as they are.
 func (r *report) read(in io.Reader) error {
 	buffered := bufio.NewReader(in)
@@ -61,7 +64,7 @@ func (r *report) read(in io.Reader) error {
 		if len(raw) > 0 {
 			var l line
 			if !bytes.HasPrefix(raw, []byte("{")) || json.Unmarshal(raw, &l) != nil || l.Action == "" {
-				fmt.Fprintf(r.out, "%s", raw)
+				r.say("%s", raw)
 			} else {
 				r.add(l)
 			}
@@ -85,7 +88,7 @@ func (r *report) add(l line) {
 	t := test{l.Package, l.Test}
 	switch l.Action {
 	case "build-output":
-		fmt.Fprint(r.out, l.Output)
+		r.say("%s", l.Output)
 	case "build-fail":
 		r.failed = append(r.failed, test{pkg: "build of " + l.ImportPath})
 	case "output":
@@ -111,7 +114,7 @@ func (r *report) end(t test, action string, seconds float64) {
 		return
 	case t.name == "":
 		r.packages++
-		fmt.Fprintf(r.out, "%-5s %-60s %6.1f s %5d passed\n", strings.ToUpper(action), t.pkg, seconds, r.passed[t.pkg])
+		r.say("%-5s %-60s %6.1f s %5d passed\n", strings.ToUpper(action), t.pkg, seconds, r.passed[t.pkg])
 	}
 	switch action {
 	case "pass":
@@ -121,7 +124,7 @@ func (r *report) end(t test, action string, seconds float64) {
 	case "fail":
 		r.failed = append(r.failed, t)
 		for _, o := range r.output[t] {
-			fmt.Fprint(r.out, "    "+o)
+			r.say("    %s", o)
 		}
 	case "skip":
 		r.skipped[t] = reason(r.output[t])
@@ -180,28 +183,28 @@ func (r *report) summarize(need []string, allowSkips bool) bool {
 	if r.packages == 0 {
 		bad = append(bad, "no package was tested")
 	}
-	fmt.Fprintf(r.out, "\n%d packages, %d tests passed, %d failed, %d skipped, %d left to make test-long, in %s\n",
+	r.say("\n%d packages, %d tests passed, %d failed, %d skipped, %d left to make test-long, in %s\n",
 		r.packages, total, len(r.failed), len(r.skipped)-len(later), len(later), r.last.Sub(r.first).Round(time.Second))
 	for _, s := range slices.Sorted(maps.Keys(r.servers)) {
-		fmt.Fprintf(r.out, "  %4d tests used %s\n", len(r.servers[s]), s)
+		r.say("  %4d tests used %s\n", len(r.servers[s]), s)
 	}
 	for _, p := range slices.Sorted(slices.Values(r.untested)) {
-		fmt.Fprintf(r.out, "  no test files: %s\n", p)
+		r.say("  no test files: %s\n", p)
 	}
 	for _, s := range skips {
-		fmt.Fprintf(r.out, "  %s\n", s)
+		r.say("  %s\n", s)
 	}
 	for _, s := range later {
-		fmt.Fprintf(r.out, "  left to make test-long: %s\n", s)
+		r.say("  left to make test-long: %s\n", s)
 	}
 	slices.Sort(bad)
 	for _, b := range bad {
-		fmt.Fprintf(r.out, "  %s\n", b)
+		r.say("  %s\n", b)
 	}
 	if len(bad) > 0 {
-		fmt.Fprintln(r.out, "FAIL")
+		r.say("FAIL\n")
 		return false
 	}
-	fmt.Fprintln(r.out, "PASS")
+	r.say("PASS\n")
 	return true
 }

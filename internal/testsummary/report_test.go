@@ -32,8 +32,10 @@ func TestSummarize(t *testing.T) {
 		{"no test used a server", passedTest + passedPackage, []string{"PostgreSQL"}, false, "no test used PostgreSQL", false},
 		{"a test was skipped", skippedTest + passedPackage, nil, false, "skipped: p.TestS: a_test.go:1: REASON", false},
 		{"a test was skipped without servers", skippedTest + passedPackage, nil, true, "skipped: p.TestS: a_test.go:1: REASON", true},
-		{"a test for the long run", strings.ReplaceAll(skippedTest, "REASON", "10 minutes: make test-long") + passedPackage, nil,
-			true, "left to make test-long: p.TestS", false},
+		{
+			"a test for the long run", strings.ReplaceAll(skippedTest, "REASON", "10 minutes: make test-long") + passedPackage, nil,
+			true, "left to make test-long: p.TestS", false,
+		},
 		{"a package without tests", passedTest + passedPackage + `{"Action":"skip","Package":"q"}` + "\n", nil, true, "no test files: q", false},
 		{"a test failed", `{"Action":"output","Package":"p","Test":"TestA","Output":"got 1\n"}
 {"Action":"fail","Package":"p","Test":"TestA"}
