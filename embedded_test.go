@@ -59,4 +59,3 @@ DELETE customer 1 "Ada"
 		}
 	})
 }
-

@@ -65,6 +65,9 @@ func line(r event.Record) string {
 		s += fmt.Sprintf(" from %s %s %q", r.SourceModel, r.SourcePK, r.SourceRepr)
 	}
 	for _, c := range r.Changes {
+		if c.Field == "updated_at" {
+			continue // it changes or not, depending on the second
+		}
 		if r.Action == event.ActionChange || r.Action == event.ActionRestore {
 			s += fmt.Sprintf(" %s:%s->%s", c.Field, c.Old, c.New)
 		}
