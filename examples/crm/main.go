@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/glebarez/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// stopTimeout is how long a stop may take.
+const stopTimeout = 10 * time.Second
+
+type config struct {
+	addr, data string
+	pipeline   bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "crm:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var cfg config
+	flags := flag.NewFlagSet("crm", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "address to listen on; the passwords of this example are public")
+	flags.StringVar(&cfg.data, "data", "crm-data", "folder of the data; it may be deleted")
+	flags.BoolVar(&cfg.pipeline, "pipeline", false, "bring the trail through RabbitMQ into OpenSearch, see RABBITMQ_STREAM_* and OPENSEARCH_*")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q", flags.Arg(0))
+	}
+	listener, err := net.Listen("tcp", cfg.addr)
+	if err != nil {
+		return fmt.Errorf("%w; choose another address with -addr", err)
+	}
+	defer listener.Close() //nolint:errcheck // closed by the server already
+	return serve(ctx, cfg, listener, stdout)
+}
+
+// serve runs the application until ctx ends.
+func serve(ctx context.Context, cfg config, listener net.Listener, stdout io.Writer) (err error) {
+	db, err := openDatabase(cfg.data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeDatabase(db)) }()
+
+	var records *trail
+	if cfg.pipeline {
+		records, err = pipelineTrail(ctx, cfg.data)
+	} else {
+		records, err = embeddedTrail(db)
+	}
+	if err != nil {
+		return err
+	}
+	stopContext := func() (context.Context, context.CancelFunc) {
+		return context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	}
+	if records.close != nil {
+		defer func() {
+			ctx, cancel := stopContext()
+			defer cancel()
+			err = errors.Join(err, records.close(ctx))
+		}()
+	}
+	auditor, err := useAudit(db, records)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := stopContext()
+		defer cancel()
+		err = errors.Join(err, auditor.Shutdown(ctx))
+	}()
+	if err := db.AutoMigrate(&Customer{}, &Order{}, &Employee{}, &Dependent{}); err != nil {
+		return err
+	}
+
+	gin.SetMode(gin.ReleaseMode)
+	router, err := newRouter(db, records)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: router, ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	base := baseURL(listener.Addr())
+	err = seed(ctx, db, base)
+	if err == nil {
+		welcome(stdout, base, cfg)
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(stdout, "stopping")
+		case err = <-failed:
+		}
+	}
+	stopping, cancel := stopContext()
+	defer cancel()
+	return errors.Join(err, server.Shutdown(stopping))
+}
+
+// baseURL gives the address under which a browser on this machine finds the application.
+func baseURL(addr net.Addr) string {
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+func openDatabase(folder string) (*gorm.DB, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	file := strings.NewReplacer("%", "%25", "?", "%3F", "#", "%23").Replace(filepath.Join(folder, "crm.db"))
+	dsn := "file:" + file + "?_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=foreign_keys(1)"
+	// The handlers log what is no mistake of the client.
+	return gorm.Open(sqlite.Open(dsn), &gorm.Config{TranslateError: true, Logger: logger.Discard})
+}
+
+func closeDatabase(db *gorm.DB) error {
+	pool, err := db.DB()
+	if err != nil {
+		return err
+	}
+	return pool.Close()
+}
+
+// welcome says where to look and what to try.
+func welcome(w io.Writer, base string, cfg config) {
+	const auth = "-H 'Authorization: Bearer crm-demo-token-alice'"
+	kept := "in the application's own database"
+	if cfg.pipeline {
+		kept = "in OpenSearch, brought there by RabbitMQ"
+	}
+	fmt.Fprintf(w, `The CRM is running. Its data is in the folder %[1]s, which you may delete; the audit trail
+is %[2]s. Stop it with Ctrl+C.
+
+  application   %[3]s/
+  audit trail   %[3]s/audit/   (token: crm-demo-token-alice)
+
+Look at the newest records, change something, and find the change:
+
+  curl -sS %[4]s '%[3]s/api/audit-logs/search/?page_size=3'
+  curl -sS %[4]s -X PUT -d '{"phone":"555-0199"}' '%[3]s/api/customers/1'
+  curl -sS %[4]s '%[3]s/api/audit-logs/search/?object_type=customer&object_id=1&action=CHANGE'
+
+`, cfg.data, kept, base, auth)
+}
