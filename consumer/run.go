@@ -65,9 +65,8 @@ func (c *Consumer) connect(ctx context.Context, pauses *backoff) (Source, error)
 	for {
 		source, err := c.dial(ctx)
 		if err == nil {
-			if c.notices.over("connect") {
-				c.log.InfoContext(ctx, "source is there")
-			}
+			c.notices.over("connect")
+			c.log.InfoContext(ctx, "reads the stream")
 			c.lookForGap(ctx, source)
 			return source, nil
 		}

@@ -1,0 +1,23 @@
+// Command auditlog carries audit records from RabbitMQ Streams into OpenSearch, and serves them; see
+// auditlog --help.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/gormtrail/audit/internal/cli"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second signal ends the program at once.
+	context.AfterFunc(ctx, stop)
+	code := cli.Main(ctx, cli.Program{
+		Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Databases: databases(),
+	})
+	stop()
+	os.Exit(code)
+}

@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gormtrail/audit/store/opensearch"
+	"github.com/gormtrail/audit/stream"
+	"github.com/gormtrail/audit/stream/rabbit"
+)
+
+type setupFlags struct {
+	deadLetters string
+	limits      rabbit.Limits
+}
+
+func (p Program) setup(c *common) *cobra.Command {
+	var f setupFlags
+	cmd := &cobra.Command{
+		Use: "setup", Short: "Make the streams and the index template, where they are missing", Args: noArgs,
+		Long: `setup makes the stream of records and that of dead letters in RabbitMQ, and puts the index template
+into OpenSearch; an older template and the mappings of existing indices are upgraded. It says what it
+did, changes nothing that is in order, and may be run again at any time. What cannot be done is an
+error, and the rest is done nevertheless.
+
+Streams have no limits by default. RabbitMQ removes the oldest messages of a stream with limits whether
+they were read or not: choose them longer than the longest outage. Limits of a stream that exists can
+only be changed by a policy of RabbitMQ. The stream of dead letters has none.`,
+		Example: "  auditlog setup --max-age 2160h --max-bytes 50000000000",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runSetup(cmd.Context(), c, f, p.Stdout)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.deadLetters, "dead-letters", defaultDeadLetter, "stream for messages that cannot be stored")
+	flags.DurationVar(&f.limits.MaxAge, "max-age", 0, "remove segments whose newest message is older, such as 2160h; 0 is no limit")
+	flags.Int64Var(&f.limits.MaxBytes, "max-bytes", 0, "remove segments when the stream is larger; 0 is no limit")
+	flags.Int64Var(&f.limits.SegmentBytes, "segment-bytes", 0, "size of a segment; 0 is the broker's default, 500 MB")
+	return cmd
+}
+
+func (f setupFlags) validate() error {
+	var errs []error
+	if f.limits.MaxAge < 0 || f.limits.MaxAge > 0 && f.limits.MaxAge < time.Second {
+		errs = append(errs, fmt.Errorf("--max-age is %v, want 0 (no limit) or at least 1s", f.limits.MaxAge))
+	}
+	if f.limits.MaxBytes < 0 {
+		errs = append(errs, fmt.Errorf("--max-bytes is %d, want 0 (no limit) or more", f.limits.MaxBytes))
+	}
+	if f.limits.SegmentBytes < 0 || f.limits.SegmentBytes > 3_000_000_000 {
+		errs = append(errs, fmt.Errorf("--segment-bytes is %d, want 0 (default) to 3000000000", f.limits.SegmentBytes))
+	}
+	return errors.Join(errs...)
+}
+
+func runSetup(ctx context.Context, c *common, f setupFlags, out io.Writer) error {
+	source, dead, target, err := pipelineConfig(c, f.deadLetters)
+	if err := errors.Join(f.validate(), err); err != nil {
+		return usage(err)
+	}
+	to, err := opensearch.New(target)
+	if err != nil {
+		return usage(err)
+	}
+	defer func() { _ = to.Close() }()
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	err = setupStream(ctx, source, f.limits, say)
+	if err == nil { // else the same would be said twice
+		err = setupStream(ctx, dead, rabbit.Limits{}, say)
+	}
+	return errors.Join(err, setupOpenSearch(ctx, to, say))
+}
+
+func setupStream(ctx context.Context, config rabbit.Config, limits rabbit.Limits, say func(string, ...any)) error {
+	_, err := exists(ctx, config)
+	missing := errors.Is(err, stream.ErrNotExist)
+	if err != nil && !missing {
+		return err
+	}
+	if !missing && limits == (rabbit.Limits{}) {
+		say("stream %s: is there", config.Stream)
+		return nil
+	}
+	switch err := rabbit.Declare(ctx, config, limits); {
+	case err != nil:
+		return err
+	case missing:
+		say("stream %s: made", config.Stream)
+	default:
+		say("stream %s: is there, with these limits", config.Stream)
+	}
+	return nil
+}
+
+func setupOpenSearch(ctx context.Context, to *opensearch.Store, say func(string, ...any)) error {
+	version, err := to.Version(ctx)
+	if err != nil {
+		return err
+	}
+	say("opensearch %s: answers, cluster %s", version.Number, version.Cluster)
+	report, err := to.Setup(ctx)
+	switch {
+	case report.Created:
+		say("index template %s: made, version %d", report.Template, opensearch.SchemaVersion)
+	case report.Upgraded:
+		say("index template %s: upgraded to version %d", report.Template, opensearch.SchemaVersion)
+	case report.Newer:
+		say("index template %s: is of a newer version than this program, and stays", report.Template)
+	case err == nil:
+		say("index template %s: is there, version %d", report.Template, opensearch.SchemaVersion)
+	}
+	for _, index := range report.Indices {
+		say("index %s: mapping upgraded to version %d", index, opensearch.SchemaVersion)
+	}
+	return err
+}
