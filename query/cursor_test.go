@@ -33,7 +33,11 @@ func (a *app) walk(t testing.TB, token, params string, link func(page) *string) 
 
 func TestCursor_pagesJoined_areTheWholeSearch_bothWays(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory(seed(97)))
+	eachStore(t, seed(97), func(t *testing.T, s store.Searcher, _ bool) { pagesJoined(t, newApp(t, s)) })
+}
+
+func pagesJoined(t *testing.T, a *app) {
+	t.Helper()
 	for _, params := range []string{"?page_size=7", "?page_size=1&object_type=order", "?page_size=7&sort=timestamp", "?page_size=200", "?page_size=97", "?page_size=10&action=add&action=delete"} {
 		values, _ := url.ParseQuery(params[1:])
 		values.Set("page_size", "200")

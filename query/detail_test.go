@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/store"
 )
 
 func changed() event.Record {
@@ -91,7 +92,14 @@ func TestDetail_hiddenFields(t *testing.T) {
 
 func TestDetail_foreign_looksLikeMissing(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory{changed()})
+	eachStore(t, []event.Record{changed()}, func(t *testing.T, s store.Searcher, _ bool) { foreignLooksMissing(t, newApp(t, s)) })
+}
+
+func foreignLooksMissing(t *testing.T, a *app) {
+	t.Helper()
+	if w := a.get(acmeToken, "/detail/019a0000-0000-7000-8000-000000000001/"); w.Code != http.StatusOK {
+		t.Errorf("own: %d %s", w.Code, w.Body)
+	}
 	foreign := a.get(globexToken, "/detail/019a0000-0000-7000-8000-000000000001/")
 	missing := a.get(globexToken, "/detail/019a0000-0000-7000-8000-000000000002/")
 	if foreign.Code != http.StatusNotFound || foreign.Body.String() != missing.Body.String() {

@@ -18,19 +18,14 @@ func (m memory) Search(_ context.Context, q store.Query) (store.Page, error) {
 	if err := q.Validate(); err != nil {
 		return store.Page{}, err
 	}
-	compare := func(a, b store.Position) int {
-		if c := a.Timestamp.Compare(b.Timestamp); c != 0 {
-			return c
-		}
-		return strings.Compare(a.LogID, b.LogID)
-	}
+	compare := store.Position.Compare
 	if !q.Ascending {
-		up := compare
-		compare = func(a, b store.Position) int { return up(b, a) }
+		compare = func(a, b store.Position) int { return b.Compare(a) }
 	}
+	terms, never := q.Terms()
 	var found []event.Record
 	for _, r := range m {
-		if matchAll(r, q.Filters) && matchText(r, q.Text) && (q.From.IsZero() || !r.Timestamp.Before(q.From)) && (q.To.IsZero() || r.Timestamp.Before(q.To)) {
+		if matchAll(r, q.Filters) && !never && store.MatchText(terms, store.SearchText(r)) && (q.From.IsZero() || !r.Timestamp.Before(q.From)) && (q.To.IsZero() || r.Timestamp.Before(q.To)) {
 			found = append(found, r)
 		}
 	}
@@ -80,14 +75,4 @@ func fieldValues(r event.Record, f store.Field) []string {
 		return r.ChangedFields
 	}
 	return []string{one[f]}
-}
-
-func matchText(r event.Record, text string) bool {
-	all := strings.ToLower(strings.Join([]string{r.ObjectRepr, r.Username, r.FullName, r.ObjectType, r.ObjectID, r.UserID}, " "))
-	for word := range strings.FieldsSeq(strings.ToLower(text)) {
-		if !slices.Contains(strings.Fields(all), word) {
-			return false
-		}
-	}
-	return true
 }

@@ -204,6 +204,8 @@ func (p *parser) text(q *store.Query, grant Grant) {
 		p.bad("search_term", "too_long", fmt.Sprintf("at most %d characters", store.MaxTextLength), "has %d characters", n)
 	case words > MaxTerms:
 		p.bad("search_term", "too_many_values", fmt.Sprintf("at most %d words", MaxTerms), "has %d words", words)
+	case len(store.ParseText(v)) == 0:
+		p.bad("search_term", "invalid_value", "at least one word: letters or digits", "%s has no word", quote(v))
 	default:
 		q.Text = v
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/query"
+	"github.com/gormtrail/audit/store"
 )
 
 func TestSearch_answer(t *testing.T) {
@@ -51,8 +52,7 @@ func TestSearch_nothing_isAnEmptyList(t *testing.T) {
 func TestSearch_filters(t *testing.T) {
 	t.Parallel()
 	all := seed(60)
-	a := newApp(t, memory(all))
-	for _, tt := range []struct {
+	tests := []struct {
 		params string
 		match  func(r event.Record) bool
 	}{
@@ -69,18 +69,22 @@ func TestSearch_filters(t *testing.T) {
 		{"ip_address=10.0.0.2&request_id=r4", func(r event.Record) bool { return r.IPAddress == "10.0.0.2" && r.RequestID == "r4" }},
 		{"tenant_id=acme&not_object_type=order", func(r event.Record) bool { return r.TenantID == "acme" && r.ObjectType != "order" }},
 		{"object_id=no", func(event.Record) bool { return false }},
-	} {
-		p := a.search(t, rootToken, "?page_size=200&"+tt.params)
-		var want []string
-		for _, r := range all {
-			if tt.match(r) {
-				want = append(want, r.LogID)
+	}
+	eachStore(t, all, func(t *testing.T, s store.Searcher, _ bool) {
+		a := newApp(t, s)
+		for _, tt := range tests {
+			p := a.search(t, rootToken, "?page_size=200&"+tt.params)
+			var want []string
+			for _, r := range all {
+				if tt.match(r) {
+					want = append(want, r.LogID)
+				}
+			}
+			if diff := cmp.Diff(sorted(want), sorted(ids(p))); diff != "" || *p.Total != int64(len(want)) {
+				t.Errorf("%s (total %d): %s", tt.params, *p.Total, diff)
 			}
 		}
-		if diff := cmp.Diff(sorted(want), sorted(ids(p))); diff != "" || *p.Total != int64(len(want)) {
-			t.Errorf("%s (total %d): %s", tt.params, *p.Total, diff)
-		}
-	}
+	})
 }
 
 func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
@@ -132,16 +136,18 @@ func TestSearch_dayEdges_areInside(t *testing.T) {
 		r.Timestamp, _ = time.Parse(time.RFC3339Nano, at)
 		records = append(records, r)
 	}
-	a := newApp(t, memory(records), func(o *query.Options) { o.Location = loc })
-	for params, want := range map[string][]string{
-		"?from_date=2026-11-23&to_date=2026-11-23": {"2", "1"},
-		"?from_date=2026-11-23":                    {"3", "2", "1"},
-		"?to_date=2026-11-23&sort=timestamp":       {"0", "1", "2"},
-	} {
-		if diff := cmp.Diff(want, ids(a.search(t, rootToken, params))); diff != "" {
-			t.Errorf("%s: %s", params, diff)
+	eachStore(t, records, func(t *testing.T, s store.Searcher, _ bool) {
+		a := newApp(t, s, func(o *query.Options) { o.Location = loc })
+		for params, want := range map[string][]string{
+			"?from_date=2026-11-23&to_date=2026-11-23": {"2", "1"},
+			"?from_date=2026-11-23":                    {"3", "2", "1"},
+			"?to_date=2026-11-23&sort=timestamp":       {"0", "1", "2"},
+		} {
+			if diff := cmp.Diff(want, ids(a.search(t, rootToken, params))); diff != "" {
+				t.Errorf("%s: %s", params, diff)
+			}
 		}
-	}
+	})
 }
 
 func TestSearch_wrongParameters(t *testing.T) {
@@ -188,6 +194,7 @@ func TestSearch_wrongParameters(t *testing.T) {
 		{"search_term=+", "search_term empty_value"},
 		{"search_term=" + strings.Repeat("x", 257), "search_term too_long"},
 		{"search_term=" + many, "search_term too_many_values"},
+		{"search_term=%25+-", "search_term invalid_value"},
 		{"search_term=a%00b", "search_term invalid_value"},
 		{"search_term=%c3", "search_term invalid_value"},
 		{"search_term=a&search_term=b", "search_term repeated_parameter"},
