@@ -82,7 +82,7 @@ func mountTrail(router *gin.Engine, t *trail, users *users) error {
 			if !ok {
 				return query.Grant{}, query.ErrUnauthenticated
 			}
-			grant := query.Grant{Principal: u.ID}
+			grant := query.Grant{Principal: u.Username}
 			if !u.Auditor {
 				grant.Filters = []store.Filter{{Field: store.FieldUserID, Values: []string{u.ID}}}
 			}
