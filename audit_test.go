@@ -15,8 +15,10 @@ func TestChanges_valuesAndMessages(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, plain *gorm.DB) {
 		db, rec := setup(t, plain, audit.Config{})
-		c := Customer{Name: "Ada", Phone: "0987654321", Secret: "hush", Balance: "10.50", Active: true,
-			Settings: map[string]any{"theme": "dark", "sizes": []int{1, 2}, "api_key": "k1"}}
+		c := Customer{
+			Name: "Ada", Phone: "0987654321", Secret: "hush", Balance: "10.50", Active: true,
+			Settings: map[string]any{"theme": "dark", "sizes": []int{1, 2}, "api_key": "k1"},
+		}
 		must(t, db.Create(&c).Error)
 		add := rec.only(t)
 		if text, _ := add.ChangeMessage.Text(); text != "Created new object" {

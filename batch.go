@@ -70,7 +70,7 @@ func StartBatch(db *gorm.DB, opts BatchOptions) (*Batch, error) {
 		if !ok {
 			return nil, fmt.Errorf("%w: the batch's model is a %T, want a struct or a pointer to one", ErrEntry, opts.Model)
 		}
-		t := h.current().byType[typ]
+		t := h.current(db.Statement.Context).byType[typ]
 		if t != nil {
 			b.objectType = t.model.info.ModelName
 		} else {

@@ -74,8 +74,8 @@ func TestMasks_canary(t *testing.T) {
 		}})
 		ctx := audit.WithExtra(audit.WithReason(db.Statement.Context, "Bearer "+canary), audit.Fields{"secret": canary, "list": []any{map[string]string{"otp": canary}}})
 		db = db.WithContext(ctx)
-		err = audit.RunBatch(db, audit.BatchOptions{Action: audit.ActionImport, Extra: audit.Fields{"api_key": canary}}, func(ctx context.Context, b *audit.Batch) error {
-			tx := db.WithContext(ctx)
+		err = audit.RunBatch(db, audit.BatchOptions{Action: audit.ActionImport, Extra: audit.Fields{"api_key": canary}}, func(_ context.Context, b *audit.Batch) error {
+			tx := db.WithContext(b.Context())
 			v := newVault(canary)
 			must(t, tx.Create(v).Error)
 			v.Password, v.Chosen, v.Inner.City, v.Raw, v.Name = canary+"2", canary+"2", canary+"2", `{"auth_token":{"x":"`+canary+`2"}}`, "w"

@@ -56,7 +56,7 @@ func (h *handle) hooks() capture.Hooks {
 
 // current gives the registered models as this handle sees them. Models may be registered while it is
 // in use.
-func (h *handle) current() *tables {
+func (h *handle) current(ctx context.Context) *tables {
 	version := h.auditor.cfg.Registry.currentVersion()
 	if ts := h.tables.Load(); ts != nil && ts.version == version {
 		return ts
@@ -68,7 +68,7 @@ func (h *handle) current() *tables {
 	}
 	ts, err := h.compile()
 	// db.Use has returned what was wrong then; this is news.
-	h.auditor.report(context.Background(), KindRegistry, err) //nolint:forbidigo // belongs to no request
+	h.auditor.report(ctx, KindRegistry, err)
 	h.tables.Store(ts)
 	return ts
 }
@@ -81,7 +81,7 @@ func (h *handle) compile() (*tables, error) {
 
 // model says what is captured of the table that st writes.
 func (h *handle) model(st *gorm.Statement) *capture.Model {
-	t := h.current().find(st)
+	t := h.current(st.Context).find(st)
 	if t == nil {
 		return nil
 	}

@@ -113,7 +113,7 @@ func (h *handle) entryImages(ctx context.Context, p *pending, e Entry) error {
 		if isNil(object) {
 			continue
 		}
-		t, err := h.tableOf(object)
+		t, err := h.tableOf(ctx, object)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func isNil(v any) bool {
 }
 
 // tableOf gives the compiled model of an object, registered or not.
-func (h *handle) tableOf(object any) (*table, error) {
+func (h *handle) tableOf(ctx context.Context, object any) (*table, error) {
 	typ := reflect.TypeOf(object)
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
@@ -173,7 +173,7 @@ func (h *handle) tableOf(object any) (*table, error) {
 	if typ.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("%w: its object is a %T, want a model, or ObjectType, ObjectID and ObjectRepr", ErrEntry, object)
 	}
-	if t := h.current().byType[typ]; t != nil {
+	if t := h.current(ctx).byType[typ]; t != nil {
 		return t, nil
 	}
 	if t, ok := h.adHoc.Load(typ); ok {

@@ -250,9 +250,8 @@ func plural(name string) string {
 	if lower := strings.ToLower(last); strings.HasPrefix(many, lower) {
 		return first + last + many[len(lower):]
 	}
-	r, n := utf8.DecodeRuneInString(last)
-	if unicode.IsUpper(r) {
-		r, n = utf8.DecodeRuneInString(many)
+	if r, _ := utf8.DecodeRuneInString(last); unicode.IsUpper(r) {
+		r, n := utf8.DecodeRuneInString(many)
 		return first + string(unicode.ToUpper(r)) + many[n:]
 	}
 	return first + many

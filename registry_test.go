@@ -21,7 +21,8 @@ type URLAlias struct {
 	URL string
 }
 
-type customer struct { //nolint:unused // its name is Customer's in lower case
+// customer has the name of Customer in lower case.
+type customer struct {
 	ID uint
 }
 

@@ -16,8 +16,8 @@ import (
 
 // ginContext looks values up as *gin.Context does: strings in its own map, and nothing else.
 type ginContext struct {
-	context.Context
-	keys map[any]any
+	context.Context //nolint:containedctx // as in Gin
+	keys            map[any]any
 }
 
 func (c ginContext) Value(key any) any { return c.keys[key] }

@@ -34,8 +34,10 @@ const (
 	kindBytes
 )
 
-var kindNames = [...]string{event.TypeString, event.TypeInteger, event.TypeDecimal, event.TypeFloat, event.TypeBoolean,
-	event.TypeTime, event.TypeJSON, event.TypeBytes}
+var kindNames = [...]string{
+	event.TypeString, event.TypeInteger, event.TypeDecimal, event.TypeFloat, event.TypeBoolean,
+	event.TypeTime, event.TypeJSON, event.TypeBytes,
+}
 
 func (k kind) String() string { return kindNames[k] }
 
@@ -98,17 +100,45 @@ var sqlTypes = []struct {
 	prefix string
 	kind   kind
 }{
-	{"json", kindJSON}, {"interval", kindString}, {"inet", kindString},
-	{"decimal", kindDecimal}, {"numeric", kindDecimal}, {"money", kindDecimal}, {"number", kindDecimal},
-	{"bool", kindBool}, {"tinyint(1)", kindBool},
-	{"int4range", kindString}, {"int8range", kindString},
-	{"int", kindInteger}, {"bigint", kindInteger}, {"smallint", kindInteger}, {"tinyint", kindInteger}, {"mediumint", kindInteger},
-	{"serial", kindInteger}, {"bigserial", kindInteger}, {"smallserial", kindInteger}, {"year", kindInteger},
-	{"float", kindFloat}, {"double", kindFloat}, {"real", kindFloat},
-	{"timestamp", kindTime}, {"datetime", kindTime}, {"date", kindTime}, {"time", kindString},
-	{"bytea", kindBytes}, {"blob", kindBytes}, {"tinyblob", kindBytes}, {"mediumblob", kindBytes}, {"longblob", kindBytes},
-	{"binary", kindBytes}, {"varbinary", kindBytes},
-	{"text", kindString}, {"varchar", kindString}, {"char", kindString}, {"uuid", kindString}, {"enum", kindString},
+	{"json", kindJSON},
+	{"interval", kindString},
+	{"inet", kindString},
+	{"decimal", kindDecimal},
+	{"numeric", kindDecimal},
+	{"money", kindDecimal},
+	{"number", kindDecimal},
+	{"bool", kindBool},
+	{"tinyint(1)", kindBool},
+	{"int4range", kindString},
+	{"int8range", kindString},
+	{"int", kindInteger},
+	{"bigint", kindInteger},
+	{"smallint", kindInteger},
+	{"tinyint", kindInteger},
+	{"mediumint", kindInteger},
+	{"serial", kindInteger},
+	{"bigserial", kindInteger},
+	{"smallserial", kindInteger},
+	{"year", kindInteger},
+	{"float", kindFloat},
+	{"double", kindFloat},
+	{"real", kindFloat},
+	{"timestamp", kindTime},
+	{"datetime", kindTime},
+	{"date", kindTime},
+	{"time", kindString},
+	{"bytea", kindBytes},
+	{"blob", kindBytes},
+	{"tinyblob", kindBytes},
+	{"mediumblob", kindBytes},
+	{"longblob", kindBytes},
+	{"binary", kindBytes},
+	{"varbinary", kindBytes},
+	{"text", kindString},
+	{"varchar", kindString},
+	{"char", kindString},
+	{"uuid", kindString},
+	{"enum", kindString},
 }
 
 var null = json.RawMessage("null")
@@ -291,8 +321,10 @@ func boolean(raw any) (value, ok bool) {
 }
 
 // timeLayouts are the forms in which SQLite and MariaDB give times as texts.
-var timeLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999-07:00", "2006-01-02 15:04:05.999999999 -0700 MST",
-	"2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02"}
+var timeLayouts = []string{
+	time.RFC3339Nano, "2006-01-02 15:04:05.999999999-07:00", "2006-01-02 15:04:05.999999999 -0700 MST",
+	"2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02",
+}
 
 func timeOf(raw any) (time.Time, bool) {
 	switch v := raw.(type) {

@@ -11,13 +11,17 @@ import (
 
 func TestName(t *testing.T) {
 	t.Parallel()
-	secret := []string{"password", "Password", "passwordHash", "user_password", "password2", "PASSWD", "pwd", "passphrase",
+	secret := []string{
+		"password", "Password", "passwordHash", "user_password", "password2", "PASSWD", "pwd", "passphrase",
 		"client_secret", "ClientSecret", "salt", "otp", "cvv", "cvc", "ssn", "DSN", "credential", "Credentials",
 		"authorization", "cookie", "api_key", "APIKey", "apiKey", "apikey", "x-api-key", "access_key", "private key",
-		"SigningKey", "access_token", "RefreshToken", "auth.token", "sessionToken", "token", "Token", "reset_token"}
-	open := []string{"", "business_name", "class_name", "carbon_footprint", "token_count", "TokenCount", "max_tokens",
+		"SigningKey", "access_token", "RefreshToken", "auth.token", "sessionToken", "token", "Token", "reset_token",
+	}
+	open := []string{
+		"", "business_name", "class_name", "carbon_footprint", "token_count", "TokenCount", "max_tokens",
 		"code", "key", "session", "auth", "pin", "ip_address", "compass", "classname", "assn", "dessert", "saltiness",
-		"cookiecutter", "author", "public_key", "key_api", "name", "_"}
+		"cookiecutter", "author", "public_key", "key_api", "name", "_",
+	}
 	for _, name := range secret {
 		if !mask.Name(name) {
 			t.Errorf("Name(%q) = false, want true", name)
