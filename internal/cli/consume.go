@@ -182,7 +182,10 @@ func runWithHealth(ctx context.Context, c *common, address string, service *cons
 	served := make(chan error, 1)
 	ready := make(chan struct{})
 	go func() {
-		served <- listen(ctx, c, address, mux, func(string) { close(ready) })
+		served <- listen(ctx, c, address, mux, func(address string) {
+			c.log.InfoContext(ctx, "says how it is", slog.String("health_address", address))
+			close(ready)
+		})
 		cancel() // without it nobody would see whether records flow
 	}()
 	select {

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	osclient "github.com/opensearch-project/opensearch-go/v4"
@@ -105,12 +106,15 @@ const maxAnswer = 1 << 30
 func (x exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := x.next.RoundTrip(req)
 	if err != nil {
+		if !strings.Contains(err.Error(), req.URL.Host) { // as of "EOF"
+			err = fmt.Errorf("%s: %w", req.URL.Host, err)
+		}
 		return nil, &exchangeError{err}
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	_ = res.Body.Close()
 	if err != nil {
-		return nil, &exchangeError{fmt.Errorf("answer was cut off after %d bytes: %w", len(body), err)}
+		return nil, &exchangeError{fmt.Errorf("%s: answer was cut off after %d bytes: %w", req.URL.Host, len(body), err)}
 	}
 	if len(body) > maxAnswer {
 		return nil, &exchangeError{errors.New("answer is larger than 1 GiB")}
