@@ -1,0 +1,40 @@
+// Package spool is a durable local queue in files: records are on the disk of the host when Write
+// returns, and stay there until the stream has them.
+//
+// # Delivery
+//
+// Write returns after the records were written and synced. Many callers share one sync. Records get
+// the sequences 1, 2, 3, … of the spool's producer in the order in which they were written; a relay
+// publishes them in that order and acknowledges what the stream has confirmed. Nothing that is not
+// acknowledged is ever removed.
+//
+// A spool folder is a parent: each process locks a folder of its own in it, with an identity of its
+// own, and takes over one that another process has left before it makes a new one. So several
+// processes and rolling restarts may share a parent on one host; not on a network file system, whose
+// locks and syncs cannot be relied on. What others have left can be drained under its own identity,
+// see Orphans.
+//
+// # Files
+//
+// Below the parent, with the modes 0700 and 0600:
+//
+//	<uuid>/lock           held by the process that owns the folder
+//	<uuid>/identity       the producer name
+//	<uuid>/acknowledged   up to where the stream has confirmed; if lost, everything is sent again
+//	<uuid>/<first>.seg    a segment: a header, then frames (see frame.go)
+//	<uuid>/quarantine/    damaged bytes, and records that cannot be sent
+//
+// # Errors
+//
+// Open fails if the folder cannot be written, locked or read. Write fails with ErrFull when the spool
+// has reached its size, and with what the disk says; a file whose sync has failed is never written
+// again. See also ErrClosed, ErrInUse, ErrFormat, ErrTimeout and RejectedError.
+//
+// # Concurrency
+//
+// A Spool may be used concurrently; Read by one reader at a time.
+//
+// # Limits
+//
+// By default 1 GiB in segments of 16 MiB, see Config.
+package spool

@@ -1,0 +1,177 @@
+package spool
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gormtrail/audit/event"
+)
+
+const (
+	lockName       = "lock"
+	identityName   = "identity"
+	quarantineName = "quarantine"
+)
+
+// folder is a locked folder below the parent.
+type folder struct {
+	dir      string
+	lock     *os.File
+	id       [16]byte
+	producer string
+}
+
+// identity is the content of the file of that name.
+type identity struct {
+	Format   int    `json:"format"`
+	Producer string `json:"producer"`
+}
+
+// release unlocks: closing alone would not, while a child that is just being started holds a copy of
+// the descriptor.
+func (f *folder) release() {
+	unlock(f.lock)
+	_ = f.lock.Close()
+}
+
+// open has the parents that this process writes to. flock tells processes apart, not two spools of
+// one process.
+var open = struct {
+	sync.Mutex
+	parents map[string]bool
+}{parents: make(map[string]bool)}
+
+// reserve takes the parent for this process, and gives its real path.
+func reserve(dir string) (string, error) {
+	real, err := filepath.Abs(dir)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return "", fmt.Errorf("spool: %w", err)
+	}
+	open.Lock()
+	defer open.Unlock()
+	if open.parents[real] {
+		return "", fmt.Errorf("%w: %s was opened twice by this process", ErrInUse, dir)
+	}
+	open.parents[real] = true
+	return real, nil
+}
+
+func unreserve(real string) {
+	open.Lock()
+	defer open.Unlock()
+	delete(open.parents, real)
+}
+
+// children gives the folders of processes below the parent, in order.
+func children(parent string) ([]string, error) {
+	entries, err := os.ReadDir(parent) // sorted by name
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	var dirs []string
+	for _, entry := range entries {
+		if _, ok := parseID(entry.Name()); ok && entry.IsDir() {
+			dirs = append(dirs, filepath.Join(parent, entry.Name()))
+		}
+	}
+	return dirs, nil
+}
+
+// claim locks the folder; nil if another process or spool has it.
+func claim(dir, service string) (*folder, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	ok, err := tryLock(lock)
+	if err != nil || !ok {
+		_ = lock.Close()
+		if err != nil {
+			err = fmt.Errorf("spool: lock %s: %w", lock.Name(), err)
+		}
+		return nil, err
+	}
+	f := &folder{dir: dir, lock: lock}
+	f.id, _ = parseID(filepath.Base(dir))
+	if err := f.identify(service); err != nil {
+		f.release()
+		return nil, err
+	}
+	return f, nil
+}
+
+// identify reads the identity, or writes it if there is none.
+func (f *folder) identify(service string) error {
+	path := filepath.Join(f.dir, identityName)
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("spool: %w", err)
+	}
+	var known identity
+	if err == nil && json.Unmarshal(data, &known) == nil && known.Producer != "" {
+		if known.Format > version {
+			return fmt.Errorf("%w: %s has format %d, want at most %d", ErrFormat, path, known.Format, version)
+		}
+		f.producer = known.Producer
+		return nil
+	}
+	f.producer = service + "/" + filepath.Base(f.dir)
+	data, err = json.Marshal(identity{Format: version, Producer: f.producer})
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if err := writeFile(path, data); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
+// create makes a new folder and locks it.
+func create(parent, service string, now time.Time) (*folder, error) {
+	dir := filepath.Join(parent, event.NewID(now))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	if err := syncDir(parent); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	f, err := claim(dir, service)
+	if err == nil && f == nil {
+		err = fmt.Errorf("%w: %s was taken while it was made", ErrInUse, dir)
+	}
+	return f, err
+}
+
+// writeFile writes and syncs a file and its name.
+func writeFile(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// parseID reads a UUID in its usual form.
+func parseID(s string) (id [16]byte, ok bool) {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return id, false
+	}
+	n, err := hex.Decode(id[:], []byte(strings.ReplaceAll(s, "-", "")))
+	return id, err == nil && n == len(id)
+}

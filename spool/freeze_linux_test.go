@@ -1,0 +1,35 @@
+package spool
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// freeze makes the folder unwritable, for root too where the file system can.
+func freeze(t *testing.T, dir string) (thaw func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a folder
+			t.Fatal(err)
+		}
+		return func() { _ = os.Chmod(dir, 0o700) } //nolint:gosec // a folder
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags|0x10) // FS_IMMUTABLE_FL
+	}
+	if err != nil {
+		_ = f.Close()
+		t.Skipf("root, and no immutable folders here: %v", err)
+	}
+	return func() {
+		_ = unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags)
+		_ = f.Close()
+	}
+}
