@@ -1,7 +1,11 @@
 package sqlstore_test
 
 import (
+	"context"
+	"io"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/glebarez/sqlite"
@@ -79,8 +83,28 @@ var databases = []struct {
 	{"mariadb", mariadb},
 }
 
+// strictLogger fails the test for every line that is logged: a store that falls back to reading would
+// pass all tests, only slower.
+type strictLogger struct {
+	slog.Handler
+	t testing.TB
+}
+
+func (l strictLogger) Handle(_ context.Context, r slog.Record) error {
+	var attrs []string
+	r.Attrs(func(a slog.Attr) bool {
+		attrs = append(attrs, a.String())
+		return true
+	})
+	l.t.Errorf("logged: %s %s", r.Message, strings.Join(attrs, " "))
+	return nil
+}
+
 func newStore(t testing.TB, db *gorm.DB, cfg sqlstore.Config) *sqlstore.Store {
 	t.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(strictLogger{Handler: slog.NewTextHandler(io.Discard, nil), t: t})
+	}
 	s, err := sqlstore.New(db, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 // schemaVersion is the version of the tables that this package makes and reads.
 const schemaVersion = 1
 
-// Migration gives the statements that make the tables, for use with Config.SkipMigrate. On PostgreSQL
-// and MySQL give the table with its schema, or run them where New will find the same current one.
+// Migration gives the statements that make the tables, for use with Config.SkipMigrate. The last ones,
+// from the first that begins with DROP, make the text index, and can be left out. On PostgreSQL and MySQL give the table with its schema, or run them where New will find the same current one.
 func Migration(db *gorm.DB, table string) ([]string, error) {
 	cfg := Config{Table: table}.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -24,12 +24,17 @@ func Migration(db *gorm.DB, table string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := newNames(cfg.Table, d.quote)
-	return append(d.create(n), stampVersion(n)), nil
+	s := &Store{d: d, names: newNames(cfg.Table, d.quote)}
+	statements := append(d.create(s.names), stamp(s.names, "schema_version", strconv.Itoa(schemaVersion)))
+	if index := newTextIndex(s); index != nil {
+		statements = append(statements, index.create()...)
+		statements = append(statements, stamp(s.names, "text_version", textVersion))
+	}
+	return statements, nil
 }
 
-func stampVersion(n names) string {
-	return "INSERT INTO " + n.table("_meta") + " (name, value) VALUES ('schema_version', '" + strconv.Itoa(schemaVersion) + "')"
+func stamp(n names, name, value string) string {
+	return "INSERT INTO " + n.table("_meta") + " (name, value) VALUES ('" + name + "', '" + value + "')"
 }
 
 // migrate makes the tables if they are missing. When several processes start at once, one makes them
@@ -73,7 +78,7 @@ func (s *Store) createTables(ctx context.Context, conn gorm.ConnPool) error {
 			}
 		}
 	}
-	_, err := conn.ExecContext(ctx, stampVersion(s.names))
+	_, err := conn.ExecContext(ctx, stamp(s.names, "schema_version", strconv.Itoa(schemaVersion)))
 	return err
 }
 

@@ -46,6 +46,7 @@ func (postgres) create(n names) []string {
 		"CREATE TABLE IF NOT EXISTS " + n.table("_meta") + " (name text PRIMARY KEY, value text NOT NULL)",
 		"CREATE TABLE IF NOT EXISTS " + t + ` (log_id text COLLATE "C" PRIMARY KEY, ts bigint NOT NULL, xid bigint NOT NULL DEFAULT txid_current()` + cols.String() + ", body text NOT NULL)",
 		"CREATE INDEX IF NOT EXISTS " + n.index("_ts") + " ON " + t + " (ts)",
+		"CREATE INDEX IF NOT EXISTS " + n.index("_xid") + " ON " + t + " (xid)",
 		"CREATE INDEX IF NOT EXISTS " + n.index("_object") + " ON " + t + " (object_id, object_type, ts)",
 		"CREATE INDEX IF NOT EXISTS " + n.index("_user") + " ON " + t + " (user_id, ts)",
 		"CREATE INDEX IF NOT EXISTS " + n.index("_batch") + " ON " + t + " (batch_id, ts) WHERE batch_id IS NOT NULL",

@@ -24,10 +24,12 @@ func (s *Store) Search(ctx context.Context, q store.Query) (store.Page, error) {
 	case never:
 		page.TotalExact = q.TotalLimit >= 0
 		return page, nil
-	case len(terms) > 0:
-		page, err = s.searchText(ctx, q, terms)
 	default:
-		page, err = s.searchPlain(ctx, q)
+		if m, ok := newMatch(q, terms); ok {
+			page, err = s.searchText(ctx, q, m)
+		} else {
+			page, err = s.searchPlain(ctx, q)
+		}
 	}
 	if err != nil {
 		return store.Page{}, unavailable("search", err)
@@ -56,9 +58,15 @@ func (s *Store) Get(ctx context.Context, logID string, filters ...store.Filter) 
 
 // searchPlain answers a query without Text.
 func (s *Store) searchPlain(ctx context.Context, q store.Query) (store.Page, error) {
+	return s.searchWhere(ctx, q, func(*builder) {})
+}
+
+// searchWhere answers a query but for its Text; more writes conditions for that.
+func (s *Store) searchWhere(ctx context.Context, q store.Query, more func(b *builder)) (store.Page, error) {
 	b := builder{d: s.d}
 	b.write("SELECT ts, log_id, body FROM ", s.names.table(""))
 	s.where(&b, q.Filters, q.From, q.To)
+	more(&b)
 	if q.After != nil {
 		s.after(&b, *q.After, q.Ascending)
 	}
@@ -82,6 +90,7 @@ func (s *Store) searchPlain(ctx context.Context, q store.Query) (store.Page, err
 	b = builder{d: s.d}
 	b.write("SELECT count(*) FROM (SELECT 1 FROM ", s.names.table(""))
 	s.where(&b, q.Filters, q.From, q.To)
+	more(&b)
 	b.write(" LIMIT ", strconv.Itoa(q.TotalLimit+1), ") AS found")
 	var total int64
 	if err := s.pool.QueryRowContext(ctx, b.String(), b.args...).Scan(&total); err != nil {

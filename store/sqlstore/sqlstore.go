@@ -18,6 +18,7 @@ type Store struct {
 	// pool runs the store's own statements. It is below GORM and whatever plugins have put around the
 	// connection pool.
 	pool gorm.ConnPool
+	text text
 }
 
 // New gives a store in the database of db, in which it creates the tables that are missing. Neither db
@@ -44,6 +45,7 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 			return nil, err
 		}
 	}
+	s.initText(ctx)
 	return s, nil
 }
 
