@@ -22,10 +22,10 @@ var indexedFields = []store.Field{store.FieldLogID, store.FieldUserID, store.Fie
 
 var keyEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// key gives the word for a value of a field, which no text can have.
+// key gives the word for a value of a field. No word of a text, nor the beginning of one, is like it.
 func key(kind, value string) string {
 	sum := sha256.Sum256([]byte(kind + "=" + value))
-	return "k" + keyEncoding.EncodeToString(sum[:13])
+	return "_" + keyEncoding.EncodeToString(sum[:13])
 }
 
 // keysOf gives the keys of a record, between spaces.

@@ -85,34 +85,32 @@ func (s *Store) createTables(ctx context.Context, conn gorm.ConnPool) error {
 // current reports whether the tables are there in the version of this package. It returns an error that
 // wraps ErrTable if there is something else.
 func (s *Store) current(ctx context.Context, conn gorm.ConnPool) (bool, error) {
+	// In this order: _meta is made before the table, or together with it.
+	found, err := s.d.exists(ctx, conn, s.names, "")
+	if err != nil {
+		return false, fmt.Errorf("sqlstore: look for table %s: %w", s.names.table(""), err)
+	}
 	meta, err := s.d.exists(ctx, conn, s.names, "_meta")
 	if err != nil {
 		return false, fmt.Errorf("sqlstore: look for table %s: %w", s.names.table("_meta"), err)
 	}
-	var value string
-	if meta {
-		value, err = s.meta(ctx, conn, "schema_version")
-		if err != nil {
-			return false, fmt.Errorf("sqlstore: read %s: %w", s.names.table("_meta"), err)
-		}
-	}
-	switch version, err := strconv.Atoi(value); {
-	case value == "" && meta:
-		return false, nil // half made, or being made
-	case value == "":
-		found, err := s.d.exists(ctx, conn, s.names, "")
-		if err != nil {
-			return false, fmt.Errorf("sqlstore: look for table %s: %w", s.names.table(""), err)
-		}
+	if !meta {
 		if found {
 			return false, fmt.Errorf("%w: %s exists and was not made by this package: choose another Config.Table", ErrTable, s.names.table(""))
 		}
 		return false, nil
-	case err != nil || version > schemaVersion:
-		return false, fmt.Errorf("%w: %s has version %q, want at most %d: use a newer release of this module", ErrTable, s.names.table(""), value, schemaVersion)
-	default:
-		return true, nil
 	}
+	value, err := s.meta(ctx, conn, "schema_version")
+	if err != nil {
+		return false, fmt.Errorf("sqlstore: read %s: %w", s.names.table("_meta"), err)
+	}
+	if value == "" {
+		return false, nil // half made, or being made
+	}
+	if version, err := strconv.Atoi(value); err != nil || version > schemaVersion {
+		return false, fmt.Errorf("%w: %s has version %q, want at most %d: use a newer release of this module", ErrTable, s.names.table(""), value, schemaVersion)
+	}
+	return true, nil
 }
 
 // meta gives a value of the table _meta, "" if it is not there.

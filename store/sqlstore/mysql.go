@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/store"
 )
 
 type mysql struct {
@@ -36,21 +38,23 @@ func (mysql) exists(ctx context.Context, conn gorm.ConnPool, n names, suffix str
 // itself.
 func (mysql) lock(context.Context, gorm.ConnPool, names) error { return nil }
 
+// create makes columns of bytes: every collation for text that both MySQL and MariaDB know takes "a" and
+// "a " for equal.
 func (mysql) create(n names) []string {
 	var cols strings.Builder
 	for _, f := range columns {
-		typ := "VARCHAR(256)"
-		if string(f) == "changed_fields" {
-			typ = "TEXT"
+		typ := " VARBINARY(256)"
+		if f == store.FieldChangedField {
+			typ = " MEDIUMBLOB"
 		}
-		cols.WriteString(", " + string(f) + " " + typ)
+		cols.WriteString(", " + string(f) + typ)
 	}
 	const options = " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + n.table("_meta") + " (name VARCHAR(64) PRIMARY KEY, value TEXT NOT NULL)" + options,
-		"CREATE TABLE IF NOT EXISTS " + n.table("") + " (log_id VARCHAR(512) PRIMARY KEY, ts BIGINT NOT NULL" + cols.String() + ", body LONGTEXT NOT NULL, " +
-			"KEY " + n.index("_ts") + " (ts), KEY " + n.index("_object") + " (object_id(64), object_type(64), ts), " +
-			"KEY " + n.index("_user") + " (user_id(64), ts), KEY " + n.index("_batch") + " (batch_id(64), ts))" + options,
+		"CREATE TABLE IF NOT EXISTS " + n.table("") + " (log_id VARBINARY(512) PRIMARY KEY, ts BIGINT NOT NULL" + cols.String() + ", body LONGTEXT NOT NULL, " +
+			"KEY " + n.index("_ts") + " (ts), KEY " + n.index("_object") + " (object_id, object_type, ts), " +
+			"KEY " + n.index("_user") + " (user_id, ts), KEY " + n.index("_batch") + " (batch_id, ts))" + options,
 	}
 }
 

@@ -22,7 +22,7 @@ type postgresText struct {
 }
 
 func newPostgresText(s *Store) *postgresText {
-	return &postgresText{s: s, expr: "array_to_tsvector(string_to_array(words || ' ' || keys, ' '))"}
+	return &postgresText{s: s, expr: "array_to_tsvector(string_to_array(btrim(words || ' ' || keys), ' '))"}
 }
 
 func (x *postgresText) create() []string {

@@ -49,9 +49,12 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// poolOf gives the pool of db without what GORM and plugins have wrapped around it, or db's own one if
-// there is no *sql.DB in it, as when GORM was opened on a transaction.
+// poolOf gives the pool of db without what GORM and plugins have wrapped around it. If GORM was opened
+// on a transaction, it is that: GORM's DB would give the pool that the transaction was begun on.
 func poolOf(db *gorm.DB) gorm.ConnPool {
+	if _, open := db.Statement.ConnPool.(gorm.TxCommitter); open {
+		return unprepared(db.Statement.ConnPool)
+	}
 	if raw, err := db.DB(); err == nil && raw != nil {
 		return raw
 	}
