@@ -294,6 +294,13 @@ var calls = []call{
 		one := Customer{}
 		o.see(db.Model(&one).Clauses(clause.Returning{}).Where("id IN ?", []int{1, 2}).Update("age", 5), one)
 	}},
+	{name: "update from", run: func(db *gorm.DB, o *observed) {
+		o.see(db.Model(&Customer{}).Clauses(clause.From{Tables: []clause.Table{{Name: "orders"}}}).
+			Where("orders.customer_id = customers.id AND orders.amount > ?", 4).Update("score", gorm.Expr("orders.customer_id * ?", 100)))
+	}},
+	{name: "update joins", run: func(db *gorm.DB, o *observed) {
+		o.see(db.Model(&Customer{}).Joins("Company").Where("customers.age > ?", 35).Update("score", 5))
+	}},
 	{name: "update nothing", run: func(db *gorm.DB, o *observed) {
 		o.see(db.Model(&Customer{ID: 999}).Update("age", 1))
 		o.see(db.Model(&Doc{ID: "d1"}).Updates(Doc{}))

@@ -80,7 +80,9 @@ type Summary struct {
 	Model *Model
 	Table string
 	Op    Op
-	Rows  int64
+	// Rows is how many rows changed; where the rows before were too many to compare with, how many the
+	// statement wrote.
+	Rows int64
 	// Statement is the SQL with placeholders, never with values.
 	Statement string
 	Time      time.Time

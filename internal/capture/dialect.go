@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"context"
 	"fmt"
 	"slices"
 
@@ -10,9 +9,9 @@ import (
 
 // dialect is what differs between databases. Each has a file of its own.
 type dialect interface {
-	// describe asks the catalogue for a table, named as in SQL. It must not break a transaction; a
-	// table that does not exist has no columns.
-	describe(ctx context.Context, conn gorm.ConnPool, name string) (*table, error)
+	// describe asks the catalogue for the table of w, named as in SQL. It must not break a transaction;
+	// a table that does not exist has no columns.
+	describe(w *write, name string) (*table, error)
 	// needsTx reports whether w takes several statements, which must be in one transaction.
 	needsTx(w *write) bool
 	// insert, update and remove run the statement and collect its changes. errUnread, before anything

@@ -24,27 +24,33 @@ func (e *engine) handler(k kind, orig func(*gorm.DB)) func(*gorm.DB) {
 			orig(db)
 			return
 		}
-		saved := tx.Wrap(st.ConnPool, e.tx)
-		p := &pool{ConnPool: saved, st: st}
-		p.run = func(query string, args []any, rows bool) (*outcome, error) {
-			w := &write{
-				engine: e, st: st, model: m, kind: k, marks: &p.marks,
-				query: query, args: args, wants: rows, conn: saved,
-			}
-			return e.run(w)
-		}
-		st.ConnPool = p
-		if c, ok := saved.(gorm.TxCommitter); ok {
-			st.ConnPool = &txPool{p, c}
-		}
-		standing := st.ConnPool
-		defer func() {
-			if st.ConnPool == standing {
-				st.ConnPool = saved
-			}
-		}()
-		orig(db)
+		e.capture(db, k, orig, m)
 	}
+}
+
+// capture runs GORM's handler with a pool that captures in Statement.ConnPool.
+func (e *engine) capture(db *gorm.DB, k kind, orig func(*gorm.DB), m *Model) {
+	st := db.Statement
+	saved := tx.Wrap(st.ConnPool, e.tx)
+	p := &pool{ConnPool: saved, st: st}
+	p.run = func(query string, args []any, rows bool) (*outcome, error) {
+		w := &write{
+			engine: e, st: st, model: m, kind: k, marks: &p.marks,
+			query: query, args: args, wants: rows, conn: saved,
+		}
+		return e.run(w)
+	}
+	st.ConnPool = p
+	if c, ok := saved.(gorm.TxCommitter); ok {
+		st.ConnPool = &txPool{p, c}
+	}
+	standing := st.ConnPool
+	defer func() {
+		if st.ConnPool == standing {
+			st.ConnPool = saved
+		}
+	}()
+	orig(db)
 }
 
 // run runs the main statement, in a transaction of its own if it needs one, and holds or releases what
@@ -176,7 +182,7 @@ func (e *engine) again(w *write, first error) (*outcome, error) {
 // prepare gets what is known of the table.
 func (w *write) prepare() error {
 	name := w.sqlName()
-	t, err := w.engine.tableOf(w.st.Context, w.conn, name)
+	t, err := w.engine.tableOf(w, name)
 	if err != nil {
 		return err
 	}

@@ -96,7 +96,8 @@ func (e *engine) register(db *gorm.DB) error {
 	errs := []error{
 		c.Create().Replace("gorm:create", e.handler(create, c.Create().Get("gorm:create"))),
 		c.Update().Replace("gorm:update", e.handler(update, c.Update().Get("gorm:update"))),
-		c.Delete().Replace("gorm:delete", e.handler(remove, c.Delete().Get("gorm:delete"))),
+		c.Delete().Replace("gorm:delete", e.removal(c.Delete().Get("gorm:delete"))),
+		c.Delete().Replace("gorm:delete_before_associations", e.associations(c.Delete().Get("gorm:delete_before_associations"))),
 		c.Raw().Replace("gorm:raw", e.raw(c.Raw().Get("gorm:raw"))),
 		c.Row().Register("audit:count_raw", e.countRaw),
 		c.Query().Register("audit:count_raw", e.countRaw),

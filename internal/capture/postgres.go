@@ -1,11 +1,8 @@
 package capture
 
 import (
-	"context"
 	"errors"
 	"strings"
-
-	"gorm.io/gorm"
 )
 
 // postgres captures on PostgreSQL. An update is one statement: a CTE that locks the rows and gives their
@@ -28,7 +25,8 @@ LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.
 WHERE x.indrelid = to_regclass($1::text) AND x.indisunique
 ORDER BY i.relname, k.n`
 
-func (postgres) describe(ctx context.Context, conn gorm.ConnPool, name string) (*table, error) {
+func (postgres) describe(w *write, name string) (*table, error) {
+	ctx, conn := w.st.Context, w.conn
 	t := &table{columns: map[string]bool{}}
 	err := queryAll(ctx, conn, describePostgres, []any{name}, func(scan func(...any) error) error {
 		var column string
@@ -157,15 +155,12 @@ func (d postgres) update(w *write) (*outcome, error) {
 // updateInSteps captures an update that cannot be joined with its before images: a locking SELECT, then
 // the statement.
 func (d postgres) updateInSteps(w *write, p parts) (*outcome, error) {
-	if p.from != "" {
-		return nil, errUnread
-	}
-	query := "SELECT " + w.plan.list + " FROM " + p.table + " " + renumber(p.where, p.whereFrom) + " FOR NO KEY UPDATE"
-	before, err := w.readBefore(query, p.whereVars)
+	query := "SELECT " + w.plan.full + " FROM " + renumber(p.source(), p.first) + " FOR NO KEY UPDATE OF " + w.ref
+	before, err := w.readBefore(query, p.vars)
 	if err != nil {
 		return nil, err
 	}
-	return w.updateReturning(before, w.plan.list)
+	return w.updateReturning(before, w.plan.full)
 }
 
 // renumber gives SQL whose placeholders $n count from n-from on.

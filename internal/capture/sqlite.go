@@ -1,10 +1,7 @@
 package capture
 
 import (
-	"context"
 	"strings"
-
-	"gorm.io/gorm"
 )
 
 // sqlite captures on SQLite 3.35 or later. There is one writer at a time: a statement that changes
@@ -15,7 +12,12 @@ type sqlite struct{}
 
 var _ dialect = sqlite{}
 
-func (sqlite) describe(ctx context.Context, conn gorm.ConnPool, name string) (*table, error) {
+func (d sqlite) describe(w *write, name string) (*table, error) {
+	ctx, conn := w.st.Context, w.conn
+	if w.unit != nil {
+		// Reading the catalogue makes a reader as well. If it fails, so will the statement itself.
+		_ = d.prime(w, name)
+	}
 	schema, bare := "main", strings.ReplaceAll(name, "`", "")
 	if i := strings.IndexByte(bare, '.'); i >= 0 {
 		schema, bare = bare[:i], bare[i+1:]
@@ -74,12 +76,19 @@ func (sqlite) needsTx(w *write) bool {
 	return false
 }
 
-// prime takes the write lock.
+// prime takes the write lock, once for each transaction and database file.
 func (sqlite) prime(w *write, table string) error {
-	if w.unit != nil && !w.unit.Once("prime") {
+	note := "prime"
+	if file, _, ok := strings.Cut(w.name, "."); ok {
+		note += " " + file
+	}
+	if w.unit != nil && w.unit.Noted(note) {
 		return nil
 	}
 	_, err := w.conn.ExecContext(w.st.Context, "DELETE FROM "+table+" WHERE 0")
+	if err == nil && w.unit != nil {
+		w.unit.Note(note)
+	}
 	return err
 }
 
@@ -122,13 +131,13 @@ func (d sqlite) remove(w *write) (*outcome, error) { return w.removeReturning() 
 
 func (d sqlite) update(w *write) (*outcome, error) {
 	p, ok := w.parts()
-	if !ok || p.from != "" || p.rest != "" || strings.HasPrefix(p.table, "OR ") {
+	if !ok || p.rest != "" || strings.HasPrefix(p.table, "OR ") {
 		return nil, errUnread
 	}
 	if err := d.prime(w, p.table); err != nil {
 		return nil, err
 	}
-	before, err := w.readBefore("SELECT "+w.plan.list+" FROM "+p.table+" "+p.where, p.whereVars)
+	before, err := w.readBefore("SELECT "+w.plan.full+" FROM "+p.source(), p.vars)
 	if err != nil {
 		return nil, err
 	}

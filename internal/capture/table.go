@@ -28,11 +28,11 @@ type uniqueKey struct {
 func (t *table) readable(column string) bool { return t.columns[column] }
 
 // tableOf gives what the catalogue says of the table of w. It asks once for each table.
-func (e *engine) tableOf(ctx context.Context, conn gorm.ConnPool, sqlName string) (*table, error) {
+func (e *engine) tableOf(w *write, sqlName string) (*table, error) {
 	if t, ok := e.tables.Load(sqlName); ok {
 		return t.(*table), nil //nolint:forcetypeassert // only tables are stored
 	}
-	t, err := e.dialect.describe(ctx, conn, sqlName)
+	t, err := e.dialect.describe(w, sqlName)
 	if err != nil {
 		return nil, err
 	}

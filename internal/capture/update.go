@@ -26,9 +26,17 @@ type images struct {
 func (w *write) readBefore(query string, args []any) (*images, error) {
 	im := &images{}
 	var bytes int64
-	n, _, err := w.quietly().read(query, args, layout{before: true}, func(before, _, _ []any) bool {
+	seen := map[string]bool{} // a join may find a row several times
+	_, _, err := w.quietly().read(query, args, layout{before: true}, func(before, _, _ []any) bool {
 		if im.over {
 			return false
+		}
+		if w.marks.from.ok && w.plan.keys != nil {
+			k := w.plan.key(before)
+			if seen[k] {
+				return false
+			}
+			seen[k] = true
 		}
 		bytes += size(before)
 		if len(im.rows) >= w.engine.cfg.MaxRows || bytes > w.maximum {
@@ -38,7 +46,6 @@ func (w *write) readBefore(query string, args []any) (*images, error) {
 		im.rows = append(im.rows, before)
 		return true
 	})
-	_ = n
 	if err != nil {
 		return nil, err
 	}

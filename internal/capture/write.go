@@ -111,8 +111,9 @@ type parts struct {
 	rest      string // ORDER BY … LIMIT …, or empty
 	returning string // columns of the caller's RETURNING, or empty
 
-	whereVars, restVars []any
-	whereFrom           int // number of variables before those of where
+	// vars are the variables of from, where and rest; first of them stand before.
+	vars  []any
+	first int
 }
 
 func (w *write) parts() (p parts, ok bool) {
@@ -123,7 +124,7 @@ func (w *write) parts() (p parts, ok bool) {
 	}
 	p.table = q[len(verb) : m.set.at-1]
 	end := len(q)
-	vars := len(w.args)
+	vars, first := len(w.args), -1
 	if m.returning.ok {
 		end = m.returning.at - 1
 		vars = m.returning.vars
@@ -134,23 +135,32 @@ func (w *write) parts() (p parts, ok bool) {
 			return ""
 		}
 		s := q[k.at:end]
-		end = k.at - 1
+		end, first = k.at-1, k.vars
 		return s
 	}
-	if m.limit.ok || m.order.ok {
-		first := m.order
-		if !first.ok {
-			first = m.limit
+	if rest := m.order; rest.ok || m.limit.ok {
+		if !rest.ok {
+			rest = m.limit
 		}
-		p.rest, p.restVars = cut(&first), w.args[first.vars:vars]
-		vars = first.vars
+		p.rest = cut(&rest)
 	}
-	if m.where.ok {
-		p.where, p.whereVars, p.whereFrom = cut(&m.where), w.args[m.where.vars:vars], m.where.vars
-	}
+	p.where = cut(&m.where)
 	p.from = cut(&m.from)
+	p.first = max(first, 0)
+	if first >= 0 {
+		p.vars = w.args[first:vars]
+	}
 	p.set = cut(&m.set)
 	return p, strings.HasPrefix(p.set, "SET ")
+}
+
+// source gives what a SELECT of the same rows has after FROM.
+func (p *parts) source() string {
+	s := p.table
+	if p.from != "" {
+		s += ", " + strings.TrimPrefix(p.from, "FROM ")
+	}
+	return s + " " + p.where + " " + p.rest
 }
 
 // layout says which columns of ours follow those of the caller in a row.

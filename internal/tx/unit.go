@@ -83,18 +83,24 @@ func (u *Unit) Open() bool {
 	return u.state == open
 }
 
-// Once reports true the first time it is asked for name while the unit is open.
-func (u *Unit) Once(name string) bool {
+// Note remembers name until the unit ends.
+func (u *Unit) Note(name string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.state == open && u.notes[name] {
-		return false
+	if u.state != open {
+		return
 	}
 	if u.notes == nil {
 		u.notes = map[string]bool{}
 	}
 	u.notes[name] = true
-	return true
+}
+
+// Noted reports whether name was noted.
+func (u *Unit) Noted(name string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.notes[name]
 }
 
 // OnEnd calls f when the unit has ended, after the hooks. It reports false, and does not call f, if the
