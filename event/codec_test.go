@@ -77,8 +77,10 @@ func TestDecode_takesWhatOthersWrite(t *testing.T) {
 		{"ids as numbers", `,"user_id":7,"object_id":12345678901234567890,"source_pk":true`, func(r *event.Record) {
 			r.UserID, r.ObjectID, r.SourcePK = "7", "12345678901234567890", "true"
 		}},
-		{"nulls", `,"user_id":null,"change_message":null,"errors":null,"batch_summary":null,"total_processed":null,"extra":null,"batch_action":null`,
-			func(*event.Record) {}},
+		{
+			"nulls", `,"user_id":null,"change_message":null,"errors":null,"batch_summary":null,"total_processed":null,"extra":null,"batch_action":null`,
+			func(*event.Record) {},
+		},
 		{"nulls in lists", `,"errors":[null,"a",{"b": 1},2]`, func(r *event.Record) { r.Errors = []string{"a", `{"b":1}`, "2"} }},
 		{"a lone error", `,"errors":"a"`, func(r *event.Record) { r.Errors = []string{"a"} }},
 		{"whole numbers", `,"total_processed":2.0,"error_count":"3"`, func(r *event.Record) { r.TotalProcessed, r.ErrorCount = 2, 3 }},
@@ -515,16 +517,20 @@ func TestEncode_cuts(t *testing.T) {
 		}},
 		{"every text", func(r *event.Record) {
 			s := strings.Repeat("\x01", 20_000)
-			*r = event.Record{LogID: r.LogID, Timestamp: r.Timestamp, Action: event.Action(s), UserID: s, Username: s, FullName: s, ObjectType: s, ObjectID: s,
+			*r = event.Record{
+				LogID: r.LogID, Timestamp: r.Timestamp, Action: event.Action(s), UserID: s, Username: s, FullName: s, ObjectType: s, ObjectID: s,
 				ObjectRepr: s, IPAddress: s, UserAgent: s, SessionKey: s, RequestID: s, TraceID: s, SpanID: s, HTTPMethod: s, HTTPRoute: s, Source: s, Outcome: s,
 				Reason: s, Service: s, Environment: s, Host: s, SourceModel: s, SourcePK: s, SourceRepr: s, BatchID: s, TxID: s, Table: s, ActorType: s, TenantID: s, ImpersonatorID: s,
-				RecordHash: s, ProducerID: s, Stream: s}
+				RecordHash: s, ProducerID: s, Stream: s,
+			}
 		}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := event.Record{SchemaVersion: 1, LogID: "1", Timestamp: at, Action: event.ActionChange, ObjectRepr: "short", ErrorCount: 5,
-				Changes: []event.Change{{Field: "a", New: jsons("5")}, {Field: "b", Old: jsons(`"o"`), New: jsons(`"n"`)}}}
+			r := event.Record{
+				SchemaVersion: 1, LogID: "1", Timestamp: at, Action: event.ActionChange, ObjectRepr: "short", ErrorCount: 5,
+				Changes: []event.Change{{Field: "a", New: jsons("5")}, {Field: "b", Old: jsons(`"o"`), New: jsons(`"n"`)}},
+			}
 			c.spoil(&r)
 			if r.RecordHash == "" {
 				r = sealed(t, r)

@@ -73,15 +73,18 @@ func FuzzDecode(f *testing.F) {
 func FuzzEncode(f *testing.F) {
 	f.Add("a", []byte(`{"a":1,"a":2}`), "k\xff", math.NaN(), int64(0))
 	f.Add("\x00\u2028\"\\<>\xed\xa0\x80", []byte(`"\ud800"`), "", math.Inf(-1), int64(math.MaxInt64))
-	f.Add(" ", []byte(" [ 1 , 2.0e5 ] "), "seq", -0.0, int64(math.MinInt64))
+	f.Add(" ", []byte(" [ 1 , 2.0e5 ] "), "seq", math.Copysign(0, -1), int64(math.MinInt64))
 	f.Add("x", []byte("no json \xff"), "\xfe", 1e300, int64(1))
 	f.Fuzz(func(t *testing.T, s string, raw []byte, name string, number float64, seconds int64) {
-		r := event.Record{LogID: "1", Timestamp: time.Unix(seconds, 0), Action: event.Action("A" + s),
+		r := event.Record{
+			LogID: "1", Timestamp: time.Unix(seconds, 0), Action: event.Action("A" + s),
 			UserID: s, ObjectRepr: s, Errors: []string{s, name}, ChangedFields: []string{name},
 			Changes:       []event.Change{{Field: s, Label: name, Old: raw, New: raw}, {Field: name}},
 			ChangeMessage: event.TableMessage([]event.MessageRow{{Field: s, OldValue: raw}}),
-			Extra: map[string]any{name: number, s: json.RawMessage(raw), "list": []any{s, number, raw, map[string]any{name: nil, s: s}},
-				"number": json.Number(s), "\xff": 1, "\xfe": 2},
+			Extra: map[string]any{
+				name: number, s: json.RawMessage(raw), "list": []any{s, number, raw, map[string]any{name: nil, s: s}},
+				"number": json.Number(s), "\xff": 1, "\xfe": 2,
+			},
 		}
 		if r.Timestamp.IsZero() {
 			return

@@ -108,8 +108,10 @@ func goldens(t testing.TB) map[string]event.Record {
 	truncated.ChangeMessage = event.TextMessage(event.TextModified)
 	truncated = sealed(t, truncated)
 
-	return map[string]event.Record{"add": add, "change-table": change, "delete": del, "dependent": dependent,
-		"batch-summary": summary, "manual-export": export, "truncated": truncated}
+	return map[string]event.Record{
+		"add": add, "change-table": change, "delete": del, "dependent": dependent,
+		"batch-summary": summary, "manual-export": export, "truncated": truncated,
+	}
 }
 
 func sealed(t testing.TB, r event.Record) event.Record {

@@ -12,8 +12,10 @@ import (
 
 func TestStamp_isAsIfSetBefore(t *testing.T) {
 	t.Parallel()
-	plain := event.Record{LogID: "1", Timestamp: time.Unix(1, 0).UTC(), Action: event.ActionAdd,
-		Extra: map[string]any{"seq": "mine", "s": `"producer_id"`}}
+	plain := event.Record{
+		LogID: "1", Timestamp: time.Unix(1, 0).UTC(), Action: event.ActionAdd,
+		Extra: map[string]any{"seq": "mine", "s": `"producer_id"`},
+	}
 	stamped := plain
 	stamped.ProducerID, stamped.Seq = "old", 7
 	foreign := stamped

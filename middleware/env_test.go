@@ -7,7 +7,7 @@ import (
 	"github.com/gormtrail/audit/middleware/nethttp"
 )
 
-func TestSessionHashKeyFromEnv(t *testing.T) {
+func TestSessionHashKeyFromEnv(t *testing.T) { //nolint:paralleltest // sets the environment
 	for name, function := range map[string]func() []byte{"gin": middleware.SessionHashKeyFromEnv, "nethttp": nethttp.SessionHashKeyFromEnv} {
 		t.Setenv("AUDIT_SESSION_KEY", "")
 		if key := function(); key != nil {

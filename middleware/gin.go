@@ -28,7 +28,7 @@ func Gin(o Options) gin.HandlerFunc {
 			defer actor.Close()
 			ctx = audit.WithActorFunc(ctx, actor.Get)
 		}
-		SetContext(c, ctx)
+		SetContext(ctx, c)
 		c.Next()
 	}
 }

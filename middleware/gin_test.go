@@ -181,10 +181,10 @@ func TestGin_actorOutlivesTheRequest_ConcurrentSafe(t *testing.T) {
 func TestGin_identifyEndsWithTheRequest(t *testing.T) {
 	t.Parallel()
 	asked := 0
-	var ctx context.Context
+	kept := make(chan context.Context, 1)
 	call(middleware.Options{Identify: func(*gin.Context) (audit.Actor, bool) { asked++; return audit.Actor{}, false }}, nil,
-		func(c *gin.Context) { ctx = c.Request.Context() })
-	if _, ok := audit.ActorFrom(ctx); ok || asked != 1 {
+		func(c *gin.Context) { kept <- c.Request.Context() })
+	if _, ok := audit.ActorFrom(<-kept); ok || asked != 1 {
 		t.Errorf("known %v, asked %d times", ok, asked)
 	}
 }
@@ -247,7 +247,7 @@ func TestGin_identifyThatRecordsAChangeItself_ends(t *testing.T) {
 func TestSetContext_reachesBoth(t *testing.T) {
 	t.Parallel()
 	call(middleware.Options{Identify: actorFromKeys}, nil, func(c *gin.Context) {
-		middleware.SetContext(c, audit.WithActor(c.Request.Context(), audit.Actor{ID: "9"}))
+		middleware.SetContext(audit.WithActor(c.Request.Context(), audit.Actor{ID: "9"}), c)
 		for name, ctx := range map[string]context.Context{"request": c.Request.Context(), "gin": c, "copy": c.Copy()} {
 			if actor, ok := audit.ActorFrom(ctx); !ok || actor.ID != "9" {
 				t.Errorf("%s: %q %v", name, actor.ID, ok)

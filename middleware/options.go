@@ -96,7 +96,7 @@ func SessionHashKeyFromEnv() []byte {
 
 // SetContext makes ctx, which comes from the request's context, that of the request, for db calls with
 // c as well as with c.Request.Context(). Handlers use it after audit.WithReason and the like.
-func SetContext(c *gin.Context, ctx context.Context) {
+func SetContext(ctx context.Context, c *gin.Context) {
 	c.Request = c.Request.WithContext(ctx)
 	c.Set(audit.ContextKey, audit.ContextValue(ctx))
 }

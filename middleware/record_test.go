@@ -13,6 +13,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/glebarez/sqlite"
 	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/event"
@@ -29,7 +30,7 @@ type customer struct {
 // audited gives a database whose changes are recorded, and the records.
 func audited(t testing.TB) (*gorm.DB, *sqlstore.Store) {
 	t.Helper()
-	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "test.db")+"?_txlock=immediate&_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)"), &gorm.Config{})
+	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "test.db")+"?_txlock=immediate&_pragma=busy_timeout(20000)&_pragma=journal_mode(WAL)"), &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func all(t testing.TB, records *sqlstore.Store) []event.Record {
 
 func TestGin_changesAreRecorded(t *testing.T) {
 	t.Parallel()
-	for name, context := range map[string]func(c *gin.Context) context.Context{
+	for name, contextOf := range map[string]func(c *gin.Context) context.Context{
 		"the request's context": func(c *gin.Context) context.Context { return c.Request.Context() },
 		"the Gin context":       func(c *gin.Context) context.Context { return c },
 		"a copy of it":          func(c *gin.Context) context.Context { return c.Copy() },
@@ -76,7 +77,7 @@ func TestGin_changesAreRecorded(t *testing.T) {
 			db, records := audited(t)
 			call(middleware.Options{Identify: actorFromKeys}, func(r *http.Request) { r.Header.Set("X-Request-Id", "r1") }, func(c *gin.Context) {
 				c.Set("user", "7")
-				if err := db.WithContext(context(c)).Create(&customer{Name: "Ann"}).Error; err != nil {
+				if err := db.WithContext(contextOf(c)).Create(&customer{Name: "Ann"}).Error; err != nil {
 					t.Error(err)
 				}
 			})
@@ -115,7 +116,7 @@ func TestGin_panicInATransaction_givesNoRecord(t *testing.T) {
 	engine.Use(gin.RecoveryWithWriter(io.Discard), middleware.Gin(middleware.Options{Identify: actorFromKeys}))
 	engine.GET("/panic", func(c *gin.Context) {
 		c.Set("user", "7")
-		_ = db.WithContext(c).Transaction(func(tx *gorm.DB) error {
+		_ = db.WithContext(c.Request.Context()).Transaction(func(tx *gorm.DB) error {
 			if err := tx.Create(&customer{Name: "Never"}).Error; err != nil {
 				t.Error(err)
 			}
@@ -123,7 +124,7 @@ func TestGin_panicInATransaction_givesNoRecord(t *testing.T) {
 		})
 	})
 	engine.GET("/", func(c *gin.Context) {
-		if err := db.WithContext(c).Create(&customer{Name: "Ann"}).Error; err != nil {
+		if err := db.WithContext(c.Request.Context()).Create(&customer{Name: "Ann"}).Error; err != nil {
 			t.Error(err)
 		}
 	})

@@ -81,7 +81,7 @@ type model[T any] interface {
 func list[T any, P model[T]](a *api, preload ...string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		rows := []T{}
-		tx := a.db.WithContext(c).Order("id").Limit(200)
+		tx := a.db.WithContext(c.Request.Context()).Order("id").Limit(200)
 		for _, name := range preload {
 			tx = tx.Preload(name)
 		}
@@ -95,7 +95,7 @@ func create[T any, P model[T]](a *api) gin.HandlerFunc {
 		err := bind(c, row)
 		if err == nil {
 			row.setID(0)
-			err = a.db.WithContext(c).Create(row).Error
+			err = a.db.WithContext(c.Request.Context()).Create(row).Error
 		}
 		answer(c, http.StatusCreated, err, row)
 	}
@@ -105,7 +105,7 @@ func create[T any, P model[T]](a *api) gin.HandlerFunc {
 func update[T any, P model[T]](a *api) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		row := P(new(T))
-		err := a.db.WithContext(c).Transaction(func(tx *gorm.DB) error {
+		err := a.db.WithContext(c.Request.Context()).Transaction(func(tx *gorm.DB) error {
 			id, err := find(c, tx, row)
 			if err != nil {
 				return err
@@ -124,7 +124,7 @@ func update[T any, P model[T]](a *api) gin.HandlerFunc {
 func remove[T any, P model[T]](a *api, with ...string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		row := P(new(T))
-		err := a.db.WithContext(c).Transaction(func(tx *gorm.DB) error {
+		err := a.db.WithContext(c.Request.Context()).Transaction(func(tx *gorm.DB) error {
 			if _, err := find(c, tx, row); err != nil {
 				return err
 			}
@@ -139,7 +139,7 @@ func remove[T any, P model[T]](a *api, with ...string) gin.HandlerFunc {
 
 func (a *api) addDependent(c *gin.Context) {
 	var d Dependent
-	err := a.db.WithContext(c).Transaction(func(tx *gorm.DB) error {
+	err := a.db.WithContext(c.Request.Context()).Transaction(func(tx *gorm.DB) error {
 		id, err := find(c, tx, &Employee{})
 		if err != nil {
 			return err
@@ -158,11 +158,11 @@ func (a *api) addDependent(c *gin.Context) {
 func (a *api) importCustomers(c *gin.Context) {
 	var rows []Customer
 	if err := c.ShouldBindJSON(&rows); err != nil {
-		answer(c, 0, badRequest{err}, nil)
+		answer(c, 0, badRequestError{err}, nil)
 		return
 	}
 	imported := 0
-	err := audit.RunBatch(a.db.WithContext(c), audit.BatchOptions{
+	err := audit.RunBatch(a.db.WithContext(c.Request.Context()), audit.BatchOptions{
 		Action: audit.ActionImport, Model: &Customer{},
 		Extra: audit.Fields{"import_source": c.DefaultQuery("source", "customers.json")},
 	}, func(ctx context.Context, batch *audit.Batch) error {
@@ -185,7 +185,7 @@ func (a *api) importCustomers(c *gin.Context) {
 // exportCustomers writes a record of its own: no row changes, but data leaves the house.
 func (a *api) exportCustomers(c *gin.Context) {
 	rows := []Customer{}
-	db := a.db.WithContext(c)
+	db := a.db.WithContext(c.Request.Context())
 	err := db.Order("id").Find(&rows).Error
 	if err == nil {
 		err = audit.Log(db, audit.Entry{
@@ -210,11 +210,11 @@ func (a *api) checkout(c *gin.Context) {
 		Card       string `json:"card"` // "declined" is refused
 	}
 	if err := c.ShouldBindJSON(&in); err != nil {
-		answer(c, 0, badRequest{err}, nil)
+		answer(c, 0, badRequestError{err}, nil)
 		return
 	}
 	order := Order{CustomerID: in.CustomerID, Item: in.Item, TotalCents: in.TotalCents, Status: "paid"}
-	err := a.db.WithContext(c).Transaction(func(tx *gorm.DB) error {
+	err := a.db.WithContext(c.Request.Context()).Transaction(func(tx *gorm.DB) error {
 		var customer Customer
 		if err := tx.First(&customer, in.CustomerID).Error; err != nil {
 			return err
@@ -233,8 +233,8 @@ func (a *api) checkout(c *gin.Context) {
 	answer(c, http.StatusCreated, err, &order)
 }
 
-// badRequest is a mistake of the client.
-type badRequest struct{ error }
+// badRequestError is a mistake of the client.
+type badRequestError struct{ error }
 
 // bind reads the body over what is in row.
 func bind(c *gin.Context, row interface{ check() error }) error {
@@ -243,7 +243,7 @@ func bind(c *gin.Context, row interface{ check() error }) error {
 		err = row.check()
 	}
 	if err != nil {
-		return badRequest{err}
+		return badRequestError{err}
 	}
 	return nil
 }
@@ -259,7 +259,7 @@ func find(c *gin.Context, tx *gorm.DB, row any) (uint, error) {
 
 // answer gives the body, or says what err is.
 func answer(c *gin.Context, status int, err error, body any) {
-	var bad badRequest
+	var bad badRequestError
 	switch {
 	case errors.As(err, &bad):
 		refuse(c, http.StatusBadRequest, err)
@@ -285,7 +285,7 @@ func answer(c *gin.Context, status int, err error, body any) {
 func logErrors(c *gin.Context) {
 	c.Next()
 	for _, err := range c.Errors {
-		slog.ErrorContext(c, "request failed", slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Any("error", err.Err))
+		slog.ErrorContext(c.Request.Context(), "request failed", slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Any("error", err.Err))
 	}
 }
 

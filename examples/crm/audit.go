@@ -22,8 +22,15 @@ import (
 type trail struct {
 	config audit.Config
 	store  store.Searcher
-	// close ends what a pipeline has started; nil if there is none.
+	// close ends what was started for it.
 	close func(ctx context.Context) error
+}
+
+func openTrail(ctx context.Context, cfg config, db *gorm.DB) (*trail, error) {
+	if cfg.pipeline {
+		return pipelineTrail(ctx, cfg.data)
+	}
+	return embeddedTrail(db)
 }
 
 // embeddedTrail keeps the records in the table audit_logs of the application's own database, written
@@ -33,7 +40,11 @@ func embeddedTrail(db *gorm.DB) (*trail, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &trail{config: audit.Config{TxSink: records}, store: records}, nil
+	return &trail{
+		config: audit.Config{TxSink: records},
+		store:  records,
+		close:  func(context.Context) error { return nil },
+	}, nil
 }
 
 // useAudit records every change that is made through db from now on.

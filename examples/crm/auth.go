@@ -41,7 +41,7 @@ type users struct {
 
 func newUsers() *users {
 	return &users{
-		list: []*user{
+		list: []*user{ //nolint:gosec // G101: everybody may know them
 			{ID: "1", Username: "alice", FullName: "Alice Nguyen", Password: "alice", Token: "crm-demo-token-alice", Auditor: true},
 			{ID: "2", Username: "bob", FullName: "Bob Miller", Password: "bob", Token: "crm-demo-token-bob"},
 		},
@@ -92,14 +92,14 @@ func (us *users) login(db *gorm.DB) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		var in struct{ Username, Password string }
 		if err := c.ShouldBindJSON(&in); err != nil {
-			answer(c, 0, badRequest{err}, nil)
+			answer(c, 0, badRequestError{err}, nil)
 			return
 		}
 		entry := audit.Entry{Action: "LOGIN", ObjectType: "user", ObjectRepr: in.Username, Message: "Signed in"}
 		u, ok := us.find(in.Username+":"+in.Password, func(u *user) string { return u.Username + ":" + u.Password })
 		if !ok {
 			entry.Outcome, entry.Message = "failure", "Wrong name or password"
-			if err := audit.Log(db.WithContext(c), entry); err != nil {
+			if err := audit.Log(db.WithContext(c.Request.Context()), entry); err != nil {
 				_ = c.Error(err)
 			}
 			c.JSON(http.StatusUnauthorized, gin.H{"error": "wrong name or password"})
@@ -113,7 +113,7 @@ func (us *users) login(db *gorm.DB) gin.HandlerFunc {
 		c.SetCookie(sessionCookie, session, 8*60*60, "/", "", false, true)
 		c.Set(userKey, u)
 		entry.ObjectID = u.ID
-		if err := audit.Log(db.WithContext(c), entry); err != nil {
+		if err := audit.Log(db.WithContext(c.Request.Context()), entry); err != nil {
 			_ = c.Error(err)
 		}
 		c.JSON(http.StatusOK, gin.H{"username": u.Username, "full_name": u.FullName, "token": u.Token})

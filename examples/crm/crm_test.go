@@ -32,7 +32,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // in the temporary folder; best effort
 	binary = filepath.Join(dir, "crm")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
@@ -233,7 +233,6 @@ func TestCRM_embedded(t *testing.T) {
 	if again := p.search(alice).Total; again != total {
 		t.Errorf("after a restart there are %d records, before %d", again, total)
 	}
-	p.stop()
 }
 
 // exercise is what the example must show, in each mode.
@@ -423,6 +422,7 @@ func checkSeed(t *testing.T, p *crm) {
 func TestCRM_saysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil, "-data", t.TempDir())
+	t.Cleanup(p.stop)
 	addr := strings.TrimPrefix(p.base, "http://")
 	for _, c := range []struct {
 		name string
@@ -436,6 +436,7 @@ func TestCRM_saysWhatIsWrong(t *testing.T) {
 		{"no folder", []string{"-addr", "127.0.0.1:0", "-data", "/dev/null/x"}, "/dev/null"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			out, err := exec.CommandContext(ctx, binary, c.args...).CombinedOutput()
@@ -444,5 +445,4 @@ func TestCRM_saysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
-	p.stop()
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -53,50 +54,42 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
-	listener, err := net.Listen("tcp", cfg.addr)
+	var listening net.ListenConfig
+	listener, err := listening.Listen(ctx, "tcp", cfg.addr)
 	if err != nil {
 		return fmt.Errorf("%w; choose another address with -addr", err)
 	}
-	defer listener.Close() //nolint:errcheck // closed by the server already
+	defer func() { _ = listener.Close() }() // the server has closed it, if it came so far
 	return serve(ctx, cfg, listener, stdout)
 }
 
 // serve runs the application until ctx ends.
 func serve(ctx context.Context, cfg config, listener net.Listener, stdout io.Writer) (err error) {
+	// What was started is stopped in the opposite order: requests, audit, pipeline, database.
+	var stops []func(context.Context) error
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		for _, stop := range slices.Backward(stops) {
+			err = errors.Join(err, stop(ctx))
+		}
+	}()
+
 	db, err := openDatabase(cfg.data)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeDatabase(db)) }()
-
-	var records *trail
-	if cfg.pipeline {
-		records, err = pipelineTrail(ctx, cfg.data)
-	} else {
-		records, err = embeddedTrail(db)
-	}
+	stops = append(stops, func(context.Context) error { return closeDatabase(db) })
+	records, err := openTrail(ctx, cfg, db)
 	if err != nil {
 		return err
 	}
-	stopContext := func() (context.Context, context.CancelFunc) {
-		return context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	}
-	if records.close != nil {
-		defer func() {
-			ctx, cancel := stopContext()
-			defer cancel()
-			err = errors.Join(err, records.close(ctx))
-		}()
-	}
+	stops = append(stops, records.close)
 	auditor, err := useAudit(db, records)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := stopContext()
-		defer cancel()
-		err = errors.Join(err, auditor.Shutdown(ctx))
-	}()
+	stops = append(stops, auditor.Shutdown)
 	if err := db.AutoMigrate(&Customer{}, &Order{}, &Employee{}, &Dependent{}); err != nil {
 		return err
 	}
@@ -112,19 +105,24 @@ func serve(ctx context.Context, cfg config, listener net.Listener, stdout io.Wri
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
+	stops = append(stops, server.Shutdown)
+
 	base := baseURL(listener.Addr())
-	err = seed(ctx, db, base)
-	if err == nil {
-		welcome(stdout, base, cfg)
-		select {
-		case <-ctx.Done():
-			fmt.Fprintln(stdout, "stopping")
-		case err = <-failed:
+	if err := seed(ctx, db, base); err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted
 		}
+		return err
 	}
-	stopping, cancel := stopContext()
-	defer cancel()
-	return errors.Join(err, server.Shutdown(stopping))
+	if _, err := io.WriteString(stdout, welcome(base, cfg)); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // baseURL gives the address under which a browser on this machine finds the application.
@@ -155,13 +153,13 @@ func closeDatabase(db *gorm.DB) error {
 }
 
 // welcome says where to look and what to try.
-func welcome(w io.Writer, base string, cfg config) {
+func welcome(base string, cfg config) string {
 	const auth = "-H 'Authorization: Bearer crm-demo-token-alice'"
 	kept := "in the application's own database"
 	if cfg.pipeline {
 		kept = "in OpenSearch, brought there by RabbitMQ"
 	}
-	fmt.Fprintf(w, `The CRM is running. Its data is in the folder %[1]s, which you may delete; the audit trail
+	return fmt.Sprintf(`The CRM is running. Its data is in the folder %[1]s, which you may delete; the audit trail
 is %[2]s. Stop it with Ctrl+C.
 
   application   %[3]s/

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -64,12 +65,12 @@ func (Dependent) AuditLogTarget() string { return "hrm.Employee" }
 
 // check says what is wrong with what a client sent.
 func (c *Customer) check() error {
-	return required("name", c.Name, "email", c.Email)
+	return errors.Join(required("name", c.Name), required("email", c.Email))
 }
 
 func (o *Order) check() error {
 	if o.CustomerID == 0 {
-		return fmt.Errorf("customer_id is missing")
+		return errors.New("customer_id is missing")
 	}
 	if o.Status == "" {
 		o.Status = "open"
@@ -85,12 +86,9 @@ func (d *Dependent) check() error {
 	return required("name", d.Name)
 }
 
-// required takes names and values in turn.
-func required(pairs ...string) error {
-	for i := 0; i < len(pairs); i += 2 {
-		if strings.TrimSpace(pairs[i+1]) == "" {
-			return fmt.Errorf("%s is missing", pairs[i])
-		}
+func required(name, value string) error {
+	if strings.TrimSpace(value) == "" {
+		return fmt.Errorf("%s is missing", name)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package nethttp_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -159,8 +160,8 @@ func TestHandler_panicOfAHandler_passes(t *testing.T) {
 	h := nethttp.Handler(nethttp.Options{Identify: func(*http.Request) (audit.Actor, bool) { asked++; return audit.Actor{}, false }})(
 		http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler || asked != 1 {
-			t.Errorf("panic %v, asked %d times", p, asked)
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) || asked != 1 {
+			t.Errorf("panic %v, asked %d times", err, asked)
 		}
 	}()
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
