@@ -20,7 +20,7 @@
 #   NAME                 node name; several nodes = several NAMEs and PORTs          (node / secure)
 #   PORT TRANSPORT_PORT  HTTP / transport port                                       (9201, PORT+100)
 #   HEAP                 JVM heap                                                    (512m)
-#   WAIT                 seconds to wait for health                                  (120)
+#   WAIT                 seconds to wait for health                                  (180)
 #   OPENSEARCH_JAVA_HOME Java to use; else JAVA_HOME, else `java` in PATH and its neighbours
 #   MVN                  the Maven program                                           (mvn)
 #   OPENSEARCH_SETTINGS  extra lines for opensearch.yml (a later `start` of a stopped node applies them)
@@ -34,7 +34,7 @@ SECURITY=${SECURITY:-0}
 if [ "$SECURITY" = 1 ]; then : "${OPENSEARCH_VERSION:=2.19.1}" "${NAME:=secure}" "${PORT:=9211}"
 else : "${OPENSEARCH_VERSION:=3.5.0}" "${NAME:=node}" "${PORT:=9201}"; fi
 V=$OPENSEARCH_VERSION
-: "${TRANSPORT_PORT:=$((PORT + 100))}" "${HEAP:=512m}" "${WAIT:=120}" "${RUN_AS:=65534:65534}"
+: "${TRANSPORT_PORT:=$((PORT + 100))}" "${HEAP:=512m}" "${WAIT:=180}" "${RUN_AS:=65534:65534}"
 MVN=${MVN:-mvn}
 DEP=org.apache.maven.plugins:maven-dependency-plugin:3.6.1
 

@@ -39,7 +39,7 @@
 #   OPENSEARCH_VERSION of the service opensearch             (3.5.0)
 #   HEAP, OPENSEARCH_SETTINGS, OPENSEARCH_JAVA_HOME, MVN     see opensearch.sh
 #   SERVICES_MIRROR archive URL, if apt has none for its own release
-#   SERVICES_WAIT   seconds to wait for a server to answer   (90)
+#   SERVICES_WAIT   seconds to wait for a server to answer   (180)
 set -euo pipefail
 export LC_ALL=C.UTF-8
 umask 022
@@ -50,7 +50,7 @@ note() { printf 'services: %s\n' "$*" >&2; }
 HERE=$(dirname "$(readlink -f "$0")")
 DIR=${DIR:-$(dirname "$HERE")/.services}
 SERVICES_FSYNC=${SERVICES_FSYNC:-on}
-SERVICES_WAIT=${SERVICES_WAIT:-90}
+SERVICES_WAIT=${SERVICES_WAIT:-180}
 [[ ! ${SERVICES_PORT:-} ]] || { [[ $SERVICES_PORT =~ ^[0-9]{4,5}$ ]] && ((10#$SERVICES_PORT >= 1024 && 10#$SERVICES_PORT <= 65000)); } ||
 	die "SERVICES_PORT=$SERVICES_PORT: want a number from 1024 to 65000"
 [[ $SERVICES_FSYNC == on || $SERVICES_FSYNC == off ]] || die "SERVICES_FSYNC=$SERVICES_FSYNC: want on or off"
