@@ -341,3 +341,14 @@ func encode(m stream.Message) *amqp.AMQP10 {
 	}
 	return out
 }
+
+// Dialer gives the function with which a relay makes publishers for the stream.
+func Dialer(config Config) func(ctx context.Context, producerName string) (stream.Publisher, error) {
+	return func(ctx context.Context, producerName string) (stream.Publisher, error) {
+		p, err := NewPublisher(ctx, config, producerName)
+		if err != nil {
+			return nil, err // not a Publisher that is nil
+		}
+		return p, nil
+	}
+}

@@ -1,0 +1,135 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Relay empties one queue into a stream.
+type Relay struct {
+	queue  Queue
+	dial   DialFunc
+	config Config
+
+	mu      sync.Mutex
+	stats   Stats
+	highest uint64        // sequence up to which something was sent in this life
+	oldest  time.Time     // when the oldest unconfirmed record was sent; zero: none
+	changed chan struct{} // closed and replaced when something is acknowledged
+}
+
+// New makes a relay; Run sets it going.
+func New(queue Queue, dial DialFunc, config Config) (*Relay, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, err
+	}
+	return &Relay{queue: queue, dial: dial, config: config, changed: make(chan struct{})}, nil
+}
+
+// Run relays until ctx ends, and gives nil then; what is not confirmed stays in the queue. It also ends,
+// with nil, when the queue says that no more will come and everything is acknowledged.
+func (r *Relay) Run(ctx context.Context) error {
+	pause := r.config.MinPause
+	for {
+		progress, err := r.session(ctx)
+		switch {
+		case errors.Is(err, errEnd), ctx.Err() != nil:
+			return nil
+		case progress:
+			pause = r.config.MinPause
+		}
+		r.failed(ctx, err, pause)
+		if !sleep(ctx, pause/2+rand.N(pause/2+1)) {
+			return nil
+		}
+		pause = min(2*pause, r.config.MaxPause)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// failed counts an error, and logs the first of a row.
+func (r *Relay) failed(ctx context.Context, err error, pause time.Duration) {
+	r.mu.Lock()
+	first := r.stats.Connected || r.stats.Failures == 0 || r.stats.LastError == nil || r.stats.LastError.Error() != err.Error()
+	r.stats.Connected = false
+	r.stats.Failures++
+	r.stats.LastError, r.stats.LastErrorTime = err, r.config.Now()
+	r.stats.Unconfirmed, r.oldest = 0, time.Time{}
+	r.mu.Unlock()
+	level := slog.LevelDebug
+	if first {
+		level = slog.LevelWarn
+	}
+	r.config.Logger.Log(ctx, level, "relay: stream lost, trying again", slog.String("producer", r.queue.Producer()),
+		slog.Any("error", err), slog.Duration("pause", pause))
+}
+
+// Flush waits until everything that is in the queue now is acknowledged, or ctx ends; then it gives a
+// *PendingError. Run must be running.
+func (r *Relay) Flush(ctx context.Context) error {
+	last, err := r.queue.Last(ctx)
+	if err != nil {
+		return err
+	}
+	// What is lost to damage is acknowledged by the queue itself.
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		done := r.queue.Acknowledged()
+		if done >= last {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-look.C:
+		case <-ctx.Done():
+			return &PendingError{Pending: last - done, Err: ctx.Err()}
+		}
+	}
+}
+
+// Stats are the numbers of a relay at one moment.
+type Stats struct {
+	// Connected says that there is a publisher, and nothing against it.
+	Connected bool
+	// Sent counts records handed to a publisher, Resent those among them that had been before, Confirmed
+	// those the stream has confirmed, Quarantined those put aside because they are too large.
+	Sent, Resent, Confirmed, Quarantined uint64
+	// Unconfirmed is how many wait for a confirm, ConfirmAge how long the oldest of them has.
+	Unconfirmed int
+	ConfirmAge  time.Duration
+	// Connections counts publishers that were made, Failures those that failed or could not be made.
+	Connections, Failures uint64
+	// LastError is the last failure, nil if there was none; it stays when the stream is found again.
+	LastError     error
+	LastErrorTime time.Time
+}
+
+// Stats gives the numbers of now.
+func (r *Relay) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stats := r.stats
+	if !r.oldest.IsZero() {
+		stats.ConfirmAge = max(0, r.config.Now().Sub(r.oldest))
+	}
+	return stats
+}
