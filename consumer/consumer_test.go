@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -157,7 +156,7 @@ func newBench() *bench {
 		stream: memory.New(memory.Config{}), store: &target{}, letters: &letterbox{},
 		config: consumer.Config{
 			MinBackoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, BatchAge: time.Millisecond, CommitInterval: time.Millisecond,
-			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Logger: slog.New(slog.DiscardHandler),
 		},
 	}
 }
@@ -263,7 +262,9 @@ func TestRun_garbage_isADeadLetter_andTheNextGoesOn(t *testing.T) {
 	b.config.MaxMessageSize = 100_000
 	huge := []byte(`{"log_id":"x","timestamp":"2026-11-03T04:05:06Z","action":"ADD","reason":"` + strings.Repeat("x", 100_000) + `"}`)
 	garbage := [][]byte{
-		[]byte("garbage \xff\x00"), {}, []byte("null"), []byte("[]"), []byte(`{"log_id":"x"}`), []byte(`{"log_id":"x","timestamp":null,"action":"ADD"}`),
+		[]byte("garbage \xff\x00"),
+		{},
+		[]byte("null"), []byte("[]"), []byte(`{"log_id":"x"}`), []byte(`{"log_id":"x","timestamp":null,"action":"ADD"}`),
 		[]byte(`{"log_id":"x","timestamp":"yesterday","action":"ADD"}`), []byte(`{"log_id":{"a":1},"timestamp":"2026-11-03T04:05:06Z","action":"ADD"}`),
 		[]byte(strings.Repeat("[", 50_000)), huge,
 	}

@@ -141,9 +141,6 @@ func (c *Consumer) consume(ctx, work context.Context, source Source, pauses *bac
 		if commitErr := p.commit(work, err != nil || ctx.Err() != nil); commitErr != nil {
 			return commitErr
 		}
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -160,10 +157,10 @@ func (c *Consumer) collect(ctx context.Context, source Source, idle time.Duratio
 	}
 	batch, err := source.Read(first, c.cfg.BatchSize)
 	cancel()
+	if err != nil && first.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return nil, nil
+	}
 	if err != nil {
-		if first.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-			return nil, nil
-		}
 		return nil, err
 	}
 	size := sizeOf(batch)

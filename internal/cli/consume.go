@@ -121,7 +121,7 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 
 	dial := func(ctx context.Context) (consumer.Source, error) {
 		// A dead letter must have its place before the first is needed.
-		if _, err := exists(ctx, dead); err != nil {
+		if err := exists(ctx, dead); err != nil {
 			return nil, withHint(err)
 		}
 		s, err := rabbit.NewSource(ctx, source, f.group, stream.SourceOptions{SingleActive: f.singleActive})
@@ -157,13 +157,13 @@ func withHint(err error) error {
 	return err
 }
 
-// exists reports whether the stream is there; the error wraps stream.ErrNotExist if it is not.
-func exists(ctx context.Context, config rabbit.Config) (bool, error) {
+// exists asks whether the stream is there; the error wraps stream.ErrNotExist if it is not.
+func exists(ctx context.Context, config rabbit.Config) error {
 	p, err := rabbit.NewPublisher(ctx, config, "")
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, p.Close()
+	return p.Close()
 }
 
 // runWithHealth runs the service with its numbers over HTTP.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
-
 	_ "time/tzdata" // zones, also where the machine has none
 
 	"github.com/joho/godotenv"

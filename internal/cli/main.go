@@ -54,14 +54,14 @@ argument or a variable is wrong: all of them are named.`
 
 // Main runs the program and gives its exit code. ctx ends its services.
 func Main(ctx context.Context, p Program) int {
-	root := p.root()
+	root := p.root() //nolint:contextcheck // the commands take the context that cobra gives them
 	root.SetArgs(p.Args)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		for _, line := range linesOf(err) {
-			fmt.Fprintln(p.Stderr, "auditlog: "+line)
+			_, _ = fmt.Fprintln(p.Stderr, "auditlog: "+line)
 		}
 	}
 	return exitCode(err)

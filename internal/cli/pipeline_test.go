@@ -125,8 +125,8 @@ func wait(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// publish puts records number from to to-1 on the stream.
-func (r *rig) publish(t *testing.T, from, to int, more ...[]byte) {
+// publish puts n records on the stream, and then what else there is.
+func (r *rig) publish(t *testing.T, count int, more ...[]byte) {
 	t.Helper()
 	a, err := rabbit.NewAppender(r.source)
 	if err != nil {
@@ -134,7 +134,7 @@ func (r *rig) publish(t *testing.T, from, to int, more ...[]byte) {
 	}
 	defer a.Close()
 	var messages []stream.Message
-	for n := from; n < to; n++ {
+	for n := range count {
 		at := november.Add(time.Duration(n) * time.Millisecond)
 		id := fmt.Sprintf("id-%06d", n)
 		data, err := event.Encode(event.Record{
@@ -181,19 +181,19 @@ func (r *rig) found(t *testing.T) (ids []string) {
 }
 
 // child starts the program as a process of its own.
-func child(t *testing.T, variables map[string]string, args ...string) (cmd *exec.Cmd, stdout, stderr *buffer) {
+func child(t *testing.T, variables map[string]string, args ...string) (cmd *exec.Cmd, stderr *buffer) {
 	t.Helper()
-	stdout, stderr = &buffer{}, &buffer{}
+	stderr = &buffer{}
 	cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{"--env-file="}, args...)...)
 	cmd.Env = append(os.Environ(), childVariable+"=1")
 	for name, value := range variables {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return cmd, stdout, stderr
+	return cmd, stderr
 }
 
 func TestSetup_thenConsume_thenServe(t *testing.T) {
@@ -215,8 +215,8 @@ func TestSetup_thenConsume_thenServe(t *testing.T) {
 		}
 	}
 
-	r.publish(t, 0, 300, []byte("garbage"))
-	cmd, _, stderr := child(t, r.variables, "consume", "--consumer-name", "worker-01", "--dead-letters", r.dead.Stream, "--health-address", "127.0.0.1:0")
+	r.publish(t, 300, []byte("garbage"))
+	cmd, stderr := child(t, r.variables, "consume", "--consumer-name", "worker-01", "--dead-letters", r.dead.Stream, "--health-address", "127.0.0.1:0")
 	wait(t, "all records are in the index", func() bool { return len(r.found(t)) == 300 })
 	wait(t, "the garbage is a dead letter", func() bool { return strings.Contains(stderr.String(), "dead letter") })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -341,7 +341,7 @@ func check(t *testing.T, got result, want []string) {
 func TestConsume_waitsForEverything(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	cmd, _, stderr := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--group", "g")
+	cmd, stderr := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--group", "g")
 	says := func(text string) {
 		t.Helper()
 		wait(t, "it says "+text, func() bool { return strings.Contains(stderr.String(), text) })
@@ -350,7 +350,7 @@ func TestConsume_waitsForEverything(t *testing.T) {
 	says("auditlog setup makes it")
 	rabbittest.Declare(t, r.dead, rabbit.Limits{})
 	rabbittest.Declare(t, r.source, rabbit.Limits{})
-	r.publish(t, 0, 10)
+	r.publish(t, 10)
 	wait(t, "the records are in the index", func() bool { return len(r.found(t)) == 10 })
 	_ = cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); err != nil {
@@ -366,7 +366,7 @@ func TestConsume_storeRefuses_offsetStays_healthSaysWhy(t *testing.T) {
 	r := newRig(t)
 	rabbittest.Declare(t, r.dead, rabbit.Limits{})
 	rabbittest.Declare(t, r.source, rabbit.Limits{})
-	r.publish(t, 0, 5)
+	r.publish(t, 5)
 	// The port of the broker: something is there, but no OpenSearch.
 	p, _, stderr := program(r.with("OPENSEARCH_PORT", "1"), "--env-file=", "consume", "--dead-letters", r.dead.Stream, "--health-address", "127.0.0.1:0")
 	addresses := make(chan string, 1)
@@ -388,7 +388,7 @@ func TestConsume_storeRefuses_offsetStays_healthSaysWhy(t *testing.T) {
 		t.Errorf("code %d\n%s", code, stderr.String())
 	}
 
-	cmd, _, _ := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream)
+	cmd, _ := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream)
 	wait(t, "the records are in the index", func() bool { return len(r.found(t)) == 5 })
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
@@ -413,12 +413,12 @@ func TestConsume_killed(t *testing.T) {
 	rabbittest.Declare(t, r.dead, rabbit.Limits{})
 	rabbittest.Declare(t, r.source, rabbit.Limits{})
 	const n = 4000
-	r.publish(t, 0, n, []byte("garbage"))
+	r.publish(t, n, []byte("garbage"))
 	if got := execute(t.Context(), r.variables, "setup", "--dead-letters", r.dead.Stream); got.code != ExitOK {
 		t.Fatal(got.stderr)
 	}
 	consume := func() *exec.Cmd {
-		cmd, _, _ := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--batch-size", "50")
+		cmd, _ := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--batch-size", "50")
 		return cmd
 	}
 	kills, last := 0, 0

@@ -108,6 +108,7 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 		}
 		from = s
 	}
+	//nolint:contextcheck // requests have contexts of their own
 	handler, err := router(from, viewer.Options{
 		Title: f.title, SessionKey: sessionKey,
 		Query: query.Options{Store: from, Authorizer: who, Location: zone, CursorKey: cursorKey, Logger: c.log},
@@ -119,7 +120,7 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 		c.log.WarnContext(ctx, "serves beyond this machine without TLS: tokens can be read on their way", slog.String("listen", f.listen))
 	}
 	return listen(ctx, c, f.listen, handler, func(address string) {
-		fmt.Fprintf(p.Stdout, "audit trail: http://%s/audit/\n", address)
+		_, _ = fmt.Fprintf(p.Stdout, "audit trail: http://%s/audit/\n", address)
 	})
 }
 

@@ -103,7 +103,7 @@ func TestServe_cannotStart(t *testing.T) {
 	file := trail(t, 1)
 	tokens := map[string]string{"AUDIT_API_TOKENS": "me=" + token}
 	address, stop := serve(t, tokens, "--database", "sqlite:"+file)
-	defer stop()
+	t.Cleanup(stop)
 	for _, c := range []struct {
 		name string
 		args []string
@@ -114,13 +114,14 @@ func TestServe_cannotStart(t *testing.T) {
 		{"no such table", []string{"--database", "sqlite:" + file, "--table", "other"}, "read table other"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			got := execute(t.Context(), tokens, append([]string{"serve"}, c.args...)...)
 			if got.code != ExitFailed || !strings.Contains(got.stderr, c.want) {
 				t.Errorf("%+v, want %s", got, c.want)
 			}
+			if _, err := os.Stat(file + ".none"); err == nil {
+				t.Error("the file was made")
+			}
 		})
-	}
-	if _, err := os.Stat(file + ".none"); err == nil {
-		t.Error("the file was made")
 	}
 }

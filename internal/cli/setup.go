@@ -68,7 +68,7 @@ func runSetup(ctx context.Context, c *common, f setupFlags, out io.Writer) error
 		return usage(err)
 	}
 	defer func() { _ = to.Close() }()
-	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	say := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	err = setupStream(ctx, source, f.limits, say)
 	if err == nil { // else the same would be said twice
 		err = setupStream(ctx, dead, rabbit.Limits{}, say)
@@ -77,7 +77,7 @@ func runSetup(ctx context.Context, c *common, f setupFlags, out io.Writer) error
 }
 
 func setupStream(ctx context.Context, config rabbit.Config, limits rabbit.Limits, say func(string, ...any)) error {
-	_, err := exists(ctx, config)
+	err := exists(ctx, config)
 	missing := errors.Is(err, stream.ErrNotExist)
 	if err != nil && !missing {
 		return err

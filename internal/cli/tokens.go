@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	envTokens = "AUDIT_API_TOKENS"
+	envTokens = "AUDIT_API_TOKENS" //nolint:gosec // the name of a variable
 	envSecret = "AUDIT_API_SECRET"
 	minSecret = 32
 )
@@ -52,7 +52,7 @@ func authorizer(getenv func(string) string, file string) (query.Authorizer, erro
 		}
 	}
 	if file != "" {
-		data, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+		data, err := os.ReadFile(file)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("--token-file: %w", err))
 		}

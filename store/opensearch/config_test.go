@@ -34,8 +34,11 @@ func TestConfigFromEnv(t *testing.T) {
 		{"TLS, two nodes, one of them IPv6", map[string]string{
 			"OPENSEARCH_HOST": "a.example, ::1", "OPENSEARCH_PORT": "443", "OPENSEARCH_USE_SSL": "True", "OPENSEARCH_CA_FILE": ca,
 		}, Config{Addresses: []string{"https://a.example:443", "https://[::1]:443"}, IndexPrefix: "audit-logs", CACert: []byte("pem")}},
-		{"TLS not verified", map[string]string{"OPENSEARCH_USE_SSL": "1", "OPENSEARCH_VERIFY_CERTS": "no"},
-			Config{Addresses: []string{"https://localhost:9200"}, IndexPrefix: "audit-logs", InsecureSkipVerify: true}},
+		{
+			"TLS not verified",
+			map[string]string{"OPENSEARCH_USE_SSL": "1", "OPENSEARCH_VERIFY_CERTS": "no"},
+			Config{Addresses: []string{"https://localhost:9200"}, IndexPrefix: "audit-logs", InsecureSkipVerify: true},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -107,5 +107,5 @@ func (e *exchangeError) Error() string { return e.err.Error() }
 
 // Is reports whether the cause is target.
 func (e *exchangeError) Is(target error) bool {
-	return target != io.EOF && errors.Is(e.err, target) //nolint:errorlint // only the value itself is meant
+	return target != io.EOF && errors.Is(e.err, target)
 }

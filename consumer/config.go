@@ -1,0 +1,124 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	DefaultStream         = "audit_logs_stream"
+	DefaultBatchSize      = 1000
+	DefaultBatchBytes     = 4 << 20
+	DefaultBatchAge       = 200 * time.Millisecond
+	DefaultMaxMessageSize = 1 << 20
+	DefaultCommitInterval = time.Second
+	DefaultMinBackoff     = 100 * time.Millisecond
+	DefaultMaxBackoff     = 30 * time.Second
+	DefaultStopTimeout    = 10 * time.Second
+)
+
+// commitEvery is after how many messages the offset is committed even within CommitInterval.
+const commitEvery = 10_000
+
+// Config says how records are carried. The zero Config is good for most.
+type Config struct {
+	// Stream is the name of the stream, which stored records and dead letters carry.
+	//
+	// Defaults to DefaultStream.
+	Stream string
+	// Name labels this consumer in logs, to tell several of a group apart.
+	Name string
+	// BatchSize and BatchBytes say how much is written at once: a batch is full when it has so many
+	// messages or at least so many bytes.
+	//
+	// Default to DefaultBatchSize, 1000, and DefaultBatchBytes, 4 MiB.
+	BatchSize, BatchBytes int
+	// BatchAge is how long the first message of a batch waits for others: what it takes at least until
+	// a record can be found.
+	//
+	// Defaults to DefaultBatchAge, 200 ms.
+	BatchAge time.Duration
+	// MaxMessageSize is the largest message in bytes that is looked at; larger ones are dead letters.
+	//
+	// Defaults to DefaultMaxMessageSize, 1 MiB.
+	MaxMessageSize int
+	// CommitInterval is how often the offset is committed at most, for each commit takes a place in
+	// the stream. After a crash so much is read again.
+	//
+	// Defaults to DefaultCommitInterval, one second.
+	CommitInterval time.Duration
+	// MinBackoff and MaxBackoff bound the pause before something is tried again; it doubles, and is
+	// spread at random.
+	//
+	// Default to DefaultMinBackoff, 100 ms, and DefaultMaxBackoff, 30 s.
+	MinBackoff, MaxBackoff time.Duration
+	// StopTimeout is how long the batch under way may take after Run was told to stop.
+	//
+	// Defaults to DefaultStopTimeout, 10 s.
+	StopTimeout time.Duration
+	// Now gives the time for ingested_at and x-first-failed. Defaults to time.Now.
+	Now func() time.Time
+	// Logger takes what an operator should know: never the content of records. Defaults to
+	// slog.Default().
+	Logger *slog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	setText(&c.Stream, DefaultStream)
+	setNumber(&c.BatchSize, DefaultBatchSize)
+	setNumber(&c.BatchBytes, DefaultBatchBytes)
+	setNumber(&c.BatchAge, DefaultBatchAge)
+	setNumber(&c.MaxMessageSize, DefaultMaxMessageSize)
+	setNumber(&c.CommitInterval, DefaultCommitInterval)
+	setNumber(&c.MinBackoff, DefaultMinBackoff)
+	setNumber(&c.MaxBackoff, DefaultMaxBackoff)
+	setNumber(&c.StopTimeout, DefaultStopTimeout)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func setText(s *string, preset string) {
+	if *s == "" {
+		*s = preset
+	}
+}
+
+func setNumber[N int | time.Duration](n *N, preset N) {
+	if *n == 0 {
+		*n = preset
+	}
+}
+
+func (c Config) validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name  string
+		value int64
+		text  any
+	}{
+		{"BatchSize", int64(c.BatchSize), c.BatchSize},
+		{"BatchBytes", int64(c.BatchBytes), c.BatchBytes},
+		{"BatchAge", int64(c.BatchAge), c.BatchAge},
+		{"MaxMessageSize", int64(c.MaxMessageSize), c.MaxMessageSize},
+		{"CommitInterval", int64(c.CommitInterval), c.CommitInterval},
+		{"MinBackoff", int64(c.MinBackoff), c.MinBackoff},
+		{"MaxBackoff", int64(c.MaxBackoff), c.MaxBackoff},
+		{"StopTimeout", int64(c.StopTimeout), c.StopTimeout},
+	} {
+		if f.value < 0 {
+			errs = append(errs, fmt.Errorf("%w: Config.%s is %v, want 0 (default) or more", ErrConfig, f.name, f.text))
+		}
+	}
+	if c.MinBackoff > c.MaxBackoff {
+		errs = append(errs, fmt.Errorf("%w: Config.MinBackoff is %v, more than Config.MaxBackoff, %v", ErrConfig, c.MinBackoff, c.MaxBackoff))
+	}
+	return errors.Join(errs...)
+}
