@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"gorm.io/gorm"
 )
@@ -75,31 +76,51 @@ func chunks(rows []row) [][]row {
 
 // insertInto writes INSERT INTO … VALUES with arguments.
 func insertInto(b *builder, n names, rows []row) {
-	b.write("INSERT INTO ", n.table(""), " ", columnList(b.d), " VALUES ")
+	used := usedColumns(rows)
+	b.write("INSERT INTO ", n.table(""), " ")
+	columnList(b, used)
+	b.WriteString(" VALUES ")
 	for i, r := range rows {
 		if i > 0 {
 			b.WriteString(",")
 		}
 		b.write("(", b.arg(r.logID), ",", b.arg(r.millis))
-		for _, v := range r.filters {
-			if v == "" {
-				b.WriteString(",NULL")
-			} else {
+		for j, v := range r.values() {
+			if v != "" {
 				b.write(",", b.arg(v))
+			} else if used[j] {
+				b.WriteString(",NULL")
 			}
 		}
 		b.write(",", b.arg(r.body), ")")
 	}
 }
 
-func columnList(d dialect) string {
-	b := builder{d: d}
-	b.write("(log_id,ts")
-	for _, f := range columns {
-		b.write(",", string(f))
+// usedColumns says which of the nullable columns have a value in some row. A statement that leaves out
+// the others is shorter, which is most of what SQLite takes for one row.
+func usedColumns(rows []row) (used [numColumns + 1]bool) {
+	for _, r := range rows {
+		for i, v := range r.values() {
+			used[i] = used[i] || v != ""
+		}
 	}
-	b.write(",body)")
-	return b.String()
+	return used
+}
+
+// columnList writes the columns of an INSERT.
+func columnList(b io.StringWriter, used [numColumns + 1]bool) {
+	write := func(s string) { _, _ = b.WriteString(s) } // never fails
+	write("(log_id,ts")
+	for i, f := range columns {
+		if used[i] {
+			write(",")
+			write(string(f))
+		}
+	}
+	if used[numColumns] {
+		write(",attrs")
+	}
+	write(",body)")
 }
 
 // exec runs a statement and gives the number of rows.

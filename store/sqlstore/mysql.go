@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
-
-	"github.com/gormtrail/audit/store"
 )
 
 type mysql struct {
@@ -43,16 +41,12 @@ func (mysql) lock(context.Context, gorm.ConnPool, names) error { return nil }
 func (mysql) create(n names) []string {
 	var cols strings.Builder
 	for _, f := range columns {
-		typ := " VARBINARY(256)"
-		if f == store.FieldChangedField {
-			typ = " MEDIUMBLOB"
-		}
-		cols.WriteString(", " + string(f) + typ)
+		cols.WriteString(", " + string(f) + " VARBINARY(256)")
 	}
 	const options = " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + n.table("_meta") + " (name VARCHAR(64) PRIMARY KEY, value TEXT NOT NULL)" + options,
-		"CREATE TABLE IF NOT EXISTS " + n.table("") + " (log_id VARBINARY(512) PRIMARY KEY, ts BIGINT NOT NULL" + cols.String() + ", body LONGTEXT NOT NULL, " +
+		"CREATE TABLE IF NOT EXISTS " + n.table("") + " (log_id VARBINARY(512) PRIMARY KEY, ts BIGINT NOT NULL" + cols.String() + ", attrs MEDIUMBLOB, body LONGTEXT NOT NULL, " +
 			"KEY " + n.index("_ts") + " (ts), KEY " + n.index("_object") + " (object_id, object_type, ts), " +
 			"KEY " + n.index("_user") + " (user_id, ts), KEY " + n.index("_batch") + " (batch_id, ts))" + options,
 	}

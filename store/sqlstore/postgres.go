@@ -44,7 +44,7 @@ func (postgres) create(n names) []string {
 	}
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + n.table("_meta") + " (name text PRIMARY KEY, value text NOT NULL)",
-		"CREATE TABLE IF NOT EXISTS " + t + ` (log_id text COLLATE "C" PRIMARY KEY, ts bigint NOT NULL, xid bigint NOT NULL DEFAULT txid_current()` + cols.String() + ", body text NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS " + t + ` (log_id text COLLATE "C" PRIMARY KEY, ts bigint NOT NULL, xid bigint NOT NULL DEFAULT txid_current()` + cols.String() + `, attrs text COLLATE "C", body text NOT NULL)`,
 		"CREATE INDEX IF NOT EXISTS " + n.index("_ts") + " ON " + t + " (ts)",
 		"CREATE INDEX IF NOT EXISTS " + n.index("_xid") + " ON " + t + " (xid)",
 		"CREATE INDEX IF NOT EXISTS " + n.index("_object") + " ON " + t + " (object_id, object_type, ts)",
@@ -59,14 +59,17 @@ func (d postgres) insert(ctx context.Context, conn gorm.ConnPool, n names, rows 
 
 // insertText gives the INSERT with its values in the text: an Exec without arguments goes to the server
 // as one simple message, whatever driver it is, and several statements fit into it.
-func (d postgres) insertText(n names, rows []row, ignore bool) string {
+func (postgres) insertText(n names, rows []row, ignore bool) string {
 	var b strings.Builder
 	size := 256
 	for _, r := range rows {
 		size += len(r.body) + len(r.body)/4 + 512
 	}
 	b.Grow(size)
-	b.WriteString("INSERT INTO " + n.table("") + " " + columnList(d) + " VALUES ")
+	used := usedColumns(rows)
+	b.WriteString("INSERT INTO " + n.table("") + " ")
+	columnList(&b, used)
+	b.WriteString(" VALUES ")
 	for i, r := range rows {
 		if i > 0 {
 			b.WriteByte(',')
@@ -75,12 +78,12 @@ func (d postgres) insertText(n names, rows []row, ignore bool) string {
 		writeLiteral(&b, r.logID)
 		b.WriteByte(',')
 		b.WriteString(strconv.FormatInt(r.millis, 10))
-		for _, v := range r.filters {
-			b.WriteByte(',')
-			if v == "" {
-				b.WriteString("NULL")
-			} else {
+		for j, v := range r.values() {
+			if v != "" {
+				b.WriteByte(',')
 				writeLiteral(&b, v)
+			} else if used[j] {
+				b.WriteString(",NULL")
 			}
 		}
 		b.WriteByte(',')

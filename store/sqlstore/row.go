@@ -17,17 +17,23 @@ import (
 // no index takes them.
 const maxKey = 256
 
-// fieldSeparator stands around each of the changed fields.
-const fieldSeparator = "\x1f"
+// attrSeparator stands around each attribute.
+const attrSeparator = "\x1f"
 
-// columns are the filter columns in the order of the table. Their names are those of the fields.
+// columns are the filter columns in the order of the table, with the names of their fields: those that
+// most queries use.
 var columns = []store.Field{
-	store.FieldUserID, store.FieldUsername, store.FieldFullName, store.FieldAction, store.FieldObjectType, store.FieldObjectID,
-	store.FieldSourceModel, store.FieldSourcePK, store.FieldTenantID, store.FieldRequestID, store.FieldTraceID, store.FieldSessionKey,
-	store.FieldIPAddress, store.FieldBatchID, store.FieldBatchAction, store.FieldTxID, store.FieldChangedField,
+	store.FieldUserID, store.FieldAction, store.FieldObjectType, store.FieldObjectID, store.FieldTenantID, store.FieldBatchID,
 }
 
-const numColumns = 17
+// attrFields are filtered by the one column attrs, which has them as ␟field=value␟field=value␟. A column
+// for each of them would cost every write of the application more, for queries that are seldom.
+var attrFields = []store.Field{
+	store.FieldUsername, store.FieldFullName, store.FieldSourceModel, store.FieldSourcePK, store.FieldRequestID, store.FieldTraceID,
+	store.FieldSessionKey, store.FieldIPAddress, store.FieldBatchAction, store.FieldTxID, store.FieldChangedField,
+}
+
+const numColumns = 6
 
 // row is a record as it is stored.
 type row struct {
@@ -35,7 +41,15 @@ type row struct {
 	millis int64
 	// filters are the values of columns; "" is NULL.
 	filters [numColumns]string
+	attrs   string
 	body    string
+}
+
+// values gives the nullable columns in the order of the table.
+func (r *row) values() (v [numColumns + 1]string) {
+	copy(v[:], r.filters[:])
+	v[numColumns] = r.attrs
+	return v
 }
 
 // errLogID says that a log_id cannot be stored in any database alike.
@@ -58,31 +72,41 @@ func newRow(r event.Record, encoded []byte) (row, error) {
 		}
 	}
 	out := row{logID: r.LogID, millis: r.Timestamp.UnixMilli(), body: string(encoded)}
-	for i, v := range [numColumns]string{
-		r.UserID, r.Username, r.FullName, string(r.Action), r.ObjectType, r.ObjectID, r.SourceModel, r.SourcePK, r.TenantID,
-		r.RequestID, r.TraceID, r.SessionKey, r.IPAddress, r.BatchID, string(r.BatchAction), r.TxID, changedFields(r.ChangedFields),
-	} {
-		if columns[i] == store.FieldChangedField {
-			out.filters[i] = v
-		} else {
-			out.filters[i] = filterKey(columns[i], v)
-		}
+	for i, v := range [numColumns]string{r.UserID, string(r.Action), r.ObjectType, r.ObjectID, r.TenantID, r.BatchID} {
+		out.filters[i] = filterKey(columns[i], v)
 	}
+	out.attrs = attrsOf(r)
 	return out, nil
 }
 
-// changedFields gives the column of the changed fields, in which each one is found with its separators.
-func changedFields(fields []string) string {
-	if len(fields) == 0 {
-		return ""
-	}
+// attrsOf gives the column attrs.
+func attrsOf(r event.Record) string {
 	var b strings.Builder
-	b.WriteString(fieldSeparator)
-	for _, f := range fields {
-		b.WriteString(filterKey(store.FieldChangedField, f))
-		b.WriteString(fieldSeparator)
+	add := func(f store.Field, v string) {
+		if v = filterKey(f, v); v != "" {
+			b.WriteString(attrSeparator)
+			b.WriteString(string(f))
+			b.WriteByte('=')
+			b.WriteString(v)
+		}
+	}
+	for i, v := range [...]string{
+		r.Username, r.FullName, r.SourceModel, r.SourcePK, r.RequestID, r.TraceID, r.SessionKey, r.IPAddress, string(r.BatchAction), r.TxID,
+	} {
+		add(attrFields[i], v)
+	}
+	for _, f := range r.ChangedFields {
+		add(store.FieldChangedField, f)
+	}
+	if b.Len() > 0 {
+		b.WriteString(attrSeparator)
 	}
 	return b.String()
+}
+
+// attr gives what is in attrs if the field has the value, which is a filterKey.
+func attr(f store.Field, v string) string {
+	return attrSeparator + string(f) + "=" + v + attrSeparator
 }
 
 // filterKey gives a value as it is compared. The same is done to what is stored and to what is asked.
@@ -97,12 +121,13 @@ func filterKey(f store.Field, v string) string {
 		if a, err := netip.ParseAddr(v); err == nil {
 			v = a.Unmap().String()
 		}
-	case store.FieldChangedField:
-		v = strings.ReplaceAll(v, fieldSeparator, " ")
 	default:
 		if f.Folds() {
 			v = store.Fold(v)
 		}
+	}
+	if strings.Contains(v, attrSeparator) {
+		v = strings.ReplaceAll(v, attrSeparator, "\uFFFD")
 	}
 	if !utf8.ValidString(v) {
 		v = strings.ToValidUTF8(v, "\uFFFD")

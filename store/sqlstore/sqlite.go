@@ -48,7 +48,7 @@ func (d sqlite) create(n names) []string {
 	}
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + n.table("_meta") + " (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-		"CREATE TABLE IF NOT EXISTS " + t + " (id INTEGER PRIMARY KEY, log_id TEXT NOT NULL, ts INTEGER NOT NULL" + cols.String() + ", body TEXT NOT NULL)",
+		"CREATE TABLE IF NOT EXISTS " + t + " (id INTEGER PRIMARY KEY, log_id TEXT NOT NULL, ts INTEGER NOT NULL" + cols.String() + ", attrs TEXT, body TEXT NOT NULL)",
 		"CREATE UNIQUE INDEX IF NOT EXISTS " + name("_log_id") + on + " (log_id)",
 		"CREATE INDEX IF NOT EXISTS " + name("_ts") + on + " (ts)",
 		"CREATE INDEX IF NOT EXISTS " + name("_object") + on + " (object_id, object_type, ts)",

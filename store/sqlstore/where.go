@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gormtrail/audit/store"
@@ -21,7 +22,6 @@ func (s *Store) where(b *builder, filters []store.Filter, from, to time.Time) {
 }
 
 func (s *Store) filter(b *builder, f store.Filter) {
-	column := string(f.Field)
 	values := make([]string, 0, len(f.Values))
 	for _, v := range f.Values {
 		if f.Field == store.FieldLogID {
@@ -39,17 +39,22 @@ func (s *Store) filter(b *builder, f store.Filter) {
 		}
 		return
 	}
+	column := string(f.Field)
+	inAttrs := slices.Contains(attrFields, f.Field)
+	if inAttrs {
+		column = "attrs"
+	}
 	b.WriteString(" AND ")
 	if f.Not {
 		b.write("(", column, " IS NULL OR NOT (")
 	}
-	if f.Field == store.FieldChangedField {
+	if inAttrs {
 		b.WriteString("(")
 		for i, v := range values {
 			if i > 0 {
 				b.WriteString(" OR ")
 			}
-			b.write(s.d.locate(column, b.arg(fieldSeparator+v+fieldSeparator)), " > 0")
+			b.write(s.d.locate(column, b.arg(attr(f.Field, v))), " > 0")
 		}
 		b.WriteString(")")
 	} else {
