@@ -74,21 +74,20 @@ func TestMasks_canary(t *testing.T) {
 		}})
 		ctx := audit.WithExtra(audit.WithReason(db.Statement.Context, "Bearer "+canary), audit.Fields{"secret": canary, "list": []any{map[string]string{"otp": canary}}})
 		db = db.WithContext(ctx)
-		err = audit.RunBatch(db, audit.BatchOptions{Action: audit.ActionImport, Extra: audit.Fields{"api_key": canary}}, func(_ context.Context, b *audit.Batch) error {
-			tx := db.WithContext(b.Context())
-			v := newVault(canary)
-			must(t, tx.Create(v).Error)
-			v.Password, v.Chosen, v.Inner.City, v.Raw, v.Name = canary+"2", canary+"2", canary+"2", `{"auth_token":{"x":"`+canary+`2"}}`, "w"
-			v.Broken, v.Tail, v.Free = canary+"2", canary+"2345", "Bearer "+canary+"2"
-			v.Settings = map[string]any{"deep": []any{map[string]any{"client_secret": canary + "2"}}}
-			must(t, tx.Save(v).Error)
-			must(t, audit.Log(tx, audit.Entry{Action: "PRINT", Object: v, Message: "postgres://u:" + canary + "@h", Extra: audit.Fields{"password": canary}, Reason: "Bearer " + canary}))
-			must(t, audit.Log(tx, audit.Entry{Action: audit.ActionChange, Original: newVault(canary), Modified: v}))
-			must(t, tx.Delete(v).Error)
-			b.AddError(errors.New("dsn postgres://u:" + canary + "@h"))
-			return nil
-		})
+		b, err := audit.StartBatch(db, audit.BatchOptions{Action: audit.ActionImport, Extra: audit.Fields{"api_key": canary}})
 		must(t, err)
+		tx := db.WithContext(b.Context())
+		v := newVault(canary)
+		must(t, tx.Create(v).Error)
+		v.Password, v.Chosen, v.Inner.City, v.Raw, v.Name = canary+"2", canary+"2", canary+"2", `{"auth_token":{"x":"`+canary+`2"}}`, "w"
+		v.Broken, v.Tail, v.Free = canary+"2", canary+"2345", "Bearer "+canary+"2"
+		v.Settings = map[string]any{"deep": []any{map[string]any{"client_secret": canary + "2"}}}
+		must(t, tx.Save(v).Error)
+		must(t, audit.Log(tx, audit.Entry{Action: "PRINT", Object: v, Message: "postgres://u:" + canary + "@h", Extra: audit.Fields{"password": canary}, Reason: "Bearer " + canary}))
+		must(t, audit.Log(tx, audit.Entry{Action: audit.ActionChange, Original: newVault(canary), Modified: v}))
+		must(t, tx.Delete(v).Error)
+		b.AddError(errors.New("dsn postgres://u:" + canary + "@h"))
+		must(t, b.End())
 		records := rec.take()
 		if len(records) != 6 {
 			t.Errorf("%d records, want 6:\n%s", len(records), lines(records))
@@ -247,6 +246,22 @@ func TestTarget_unreadableParent(t *testing.T) {
 		}))
 		rec.expect(t, `ADD employee 1 "employee 1" from dependent 1 "dependent Kim"`, `ADD customer 1 "Ada"`)
 		if s := audit.From(db).Stats(); s.Errors[audit.KindTarget] != 1 || s.Failed != 0 || s.Emitted != 2 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestUpdate_ofNothingButItsTime_isNoChange(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, plain *gorm.DB) {
+		db, rec := setup(t, plain, audit.Config{})
+		c := Customer{Name: "Ada", UpdatedAt: 5}
+		must(t, db.Create(&c).Error)
+		rec.take()
+		must(t, db.Model(&c).Update("name", "Ada").Error)
+		must(t, db.Model(&c).UpdateColumn("updated_at", 7).Error)
+		rec.expect(t)
+		if s := audit.From(db).Stats(); s.Unchanged != 2 {
 			t.Errorf("stats %+v", s)
 		}
 	})

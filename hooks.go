@@ -25,7 +25,8 @@ type Stats struct {
 	Discarded int64
 	// Suppressed counts deletes of dependents that went with their parent.
 	Suppressed int64
-	// Unchanged counts rows that were updated without a change.
+	// Unchanged counts rows in which an update changed nothing but columns that GORM sets by itself.
+	// Rows in which it changed nothing at all are counted nowhere.
 	Unchanged int64
 	// Truncated counts statements that changed more rows than are recorded one by one.
 	Truncated int64

@@ -207,6 +207,8 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	sh := &shower{rules: &h.auditor.rules, failed: h.modelFailed(ctx)}
 	var rows []event.MessageRow
 	onlyMarks := true
+	r.Changes = make([]event.Change, 0, len(columns))
+	r.ChangedFields = make([]string, 0, len(columns))
 	for _, i := range columns {
 		c := &t.columns[i]
 		ch := sh.change(c, i, before, after)

@@ -307,3 +307,18 @@ func TestUse_severalHandles(t *testing.T) {
 		t.Error("a handle without the plugin has counters")
 	}
 }
+
+// TestUse_furtherDatabaseOfTheSameHandle: resolvers open sources and replicas with the handle's own
+// configuration, and GORM initializes its plugins for each.
+func TestUse_furtherDatabaseOfTheSameHandle(t *testing.T) {
+	t.Parallel()
+	plain := open(t, openers[0].open(t), &gorm.Config{})
+	db, rec := setup(t, plain, audit.Config{})
+	cfg := *db.Config
+	further := open(t, openers[0].open(t), &cfg)
+	must(t, further.AutoMigrate(&Customer{}))
+	must(t, further.WithContext(db.Statement.Context).Create(&Customer{Name: "Ada"}).Error)
+	rec.expect(t, `ADD customer 1 "Ada"`)
+	must(t, db.Create(&Customer{Name: "Bob"}).Error)
+	rec.expect(t, `ADD customer 1 "Bob"`)
+}
