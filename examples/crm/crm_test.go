@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gormtrail/audit/internal/testservers"
+	"github.com/gormtrail/audit/stream/rabbit"
 )
 
 // binary is the built command.
@@ -143,6 +147,9 @@ func (p *crm) do(client *http.Client, token, method, path, body string) (int, []
 	return response.StatusCode, data
 }
 
+// seeded is how many records the first data gives.
+const seeded = 20
+
 const alice, bob = "crm-demo-token-alice", "crm-demo-token-bob"
 
 // must is do for requests that succeed.
@@ -235,11 +242,138 @@ func TestCRM_embedded(t *testing.T) {
 	}
 }
 
+// pipelineEnv are the specification's variables for the test servers, with names of this test's own.
+func pipelineEnv(t *testing.T) []string {
+	t.Helper()
+	source, err := rabbit.ConfigFromURI(testservers.RabbitMQ(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(testservers.OpenSearch(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.ToLower(testservers.Name(t, "crm"))
+	source.Stream = name
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		for _, stream := range []string{name, name + deadLetters} {
+			c := source
+			c.Stream = stream
+			if err := rabbit.Delete(ctx, c); err != nil {
+				t.Errorf("stream %s: %v", stream, err)
+			}
+		}
+		var indices map[string]any // all have the prefix as an alias
+		if err := json.Unmarshal(ask(t, http.MethodGet, target.JoinPath(name, "_alias").String()), &indices); err != nil {
+			t.Error(err)
+		}
+		for index := range indices {
+			ask(t, http.MethodDelete, target.JoinPath(index).String())
+		}
+		ask(t, http.MethodDelete, target.JoinPath("_index_template", name).String())
+	})
+	return []string{
+		"RABBITMQ_STREAM_HOST=" + source.Host, fmt.Sprintf("RABBITMQ_STREAM_PORT=%d", source.Port), "RABBITMQ_STREAM_USER=" + source.User,
+		"RABBITMQ_STREAM_PASSWORD=" + source.Password, "RABBITMQ_STREAM_VHOST=" + source.VHost, "RABBITMQ_STREAM_NAME=" + name,
+		"OPENSEARCH_HOST=" + target.Hostname(), "OPENSEARCH_PORT=" + target.Port(), "OPENSEARCH_INDEX_PREFIX=" + name,
+	}
+}
+
+// ask makes a request to OpenSearch, also when the test has ended.
+func ask(t *testing.T, method, address string) []byte {
+	t.Helper()
+	r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, address, nil)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	body, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("%s %s: %s %s %v", method, address, response.Status, body, err)
+	}
+	return body
+}
+
+func TestCRM_pipeline(t *testing.T) {
+	t.Parallel()
+	env := pipelineEnv(t)
+	data := t.TempDir()
+	p := start(t, env, "-pipeline", "-data", data)
+	exercise(t, p)
+	total := p.search(alice).Total
+	p.stop()
+
+	// What the last run has left behind comes once, and what comes now as well.
+	p = start(t, env, "-pipeline", "-data", data)
+	p.must("POST", "/api/customers", `{"name":"After the restart","email":"after@example.com"}`)
+	p.eventually(1, "search_term", "restart")
+	if again := p.search(alice).Total; again != total+1 {
+		t.Errorf("after a restart and a change there are %d records, before %d", again, total)
+	}
+	p.stop()
+}
+
+// TestCRM_pipeline_killed: what was answered with success is found after a kill -9, each once.
+func TestCRM_pipeline_killed(t *testing.T) {
+	t.Parallel()
+	env := pipelineEnv(t)
+	data := t.TempDir()
+	p := start(t, env, "-pipeline", "-data", data)
+	const customers = 50
+	for i := range customers {
+		p.must("POST", "/api/customers", fmt.Sprintf(`{"name":"Killed %d","email":"k%d@example.com"}`, i, i))
+	}
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	_ = p.cmd.Wait() // it was killed
+
+	p = start(t, env, "-pipeline", "-data", data)
+	p.eventually(customers, "search_term", "killed", "action", "ADD")
+	p.eventually(seeded + customers)
+	p.stop()
+}
+
+// TestCRM_pipeline_badEnvironment: every wrong value is named, and nothing is served.
+func TestCRM_pipeline_badEnvironment(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		env  []string
+		want []string
+	}{
+		{"wrong values", []string{"RABBITMQ_STREAM_PORT=many", "OPENSEARCH_PORT=0x", "OPENSEARCH_USE_SSL=perhaps"},
+			[]string{"RABBITMQ_STREAM_PORT", `"many"`, "OPENSEARCH_PORT", `"0x"`, "OPENSEARCH_USE_SSL", `"perhaps"`}},
+		{"no servers", []string{"RABBITMQ_STREAM_HOST=127.0.0.1", "RABBITMQ_STREAM_PORT=1", "OPENSEARCH_HOST=127.0.0.1", "OPENSEARCH_PORT=2"},
+			[]string{"127.0.0.1:1", "127.0.0.1:2", "-pipeline needs RabbitMQ and OpenSearch"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, binary, "-pipeline", "-addr", "127.0.0.1:0", "-data", t.TempDir())
+			cmd.Env = append(os.Environ(), c.env...)
+			out, err := cmd.CombinedOutput()
+			for _, want := range c.want {
+				if err == nil || !strings.Contains(string(out), want) {
+					t.Errorf("%v: %s, want %s", err, out, want)
+				}
+			}
+		})
+	}
+}
+
 // exercise is what the example must show, in each mode.
 func exercise(t *testing.T, p *crm) {
 	t.Helper()
 	// The first data: made through the API, so all of it is in the trail.
-	const seeded = 20
 	p.eventually(seeded)
 	checkSeed(t, p)
 

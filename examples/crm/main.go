@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -66,30 +65,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // serve runs the application until ctx ends.
 func serve(ctx context.Context, cfg config, listener net.Listener, stdout io.Writer) (err error) {
 	// What was started is stopped in the opposite order: requests, audit, pipeline, database.
-	var stops []func(context.Context) error
+	var stops stack
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
-		for _, stop := range slices.Backward(stops) {
-			err = errors.Join(err, stop(ctx))
-		}
+		err = errors.Join(err, stops.run(ctx))
 	}()
 
 	db, err := openDatabase(cfg.data)
 	if err != nil {
 		return err
 	}
-	stops = append(stops, func(context.Context) error { return closeDatabase(db) })
+	stops.add(func(context.Context) error { return closeDatabase(db) })
 	records, err := openTrail(ctx, cfg, db)
 	if err != nil {
 		return err
 	}
-	stops = append(stops, records.close)
+	stops.add(records.close)
 	auditor, err := useAudit(db, records)
 	if err != nil {
 		return err
 	}
-	stops = append(stops, auditor.Shutdown)
+	stops.add(auditor.Shutdown)
 	if err := db.AutoMigrate(&Customer{}, &Order{}, &Employee{}, &Dependent{}); err != nil {
 		return err
 	}
@@ -105,7 +102,7 @@ func serve(ctx context.Context, cfg config, listener net.Listener, stdout io.Wri
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
-	stops = append(stops, server.Shutdown)
+	stops.add(server.Shutdown)
 
 	base := baseURL(listener.Addr())
 	if err := seed(ctx, db, base); err != nil {

@@ -3,8 +3,117 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/gormtrail/audit"
+	"github.com/gormtrail/audit/consumer"
+	"github.com/gormtrail/audit/relay"
+	"github.com/gormtrail/audit/spool"
+	"github.com/gormtrail/audit/store/opensearch"
+	"github.com/gormtrail/audit/stream"
+	"github.com/gormtrail/audit/stream/rabbit"
 )
 
-func pipelineTrail(context.Context, string) (*trail, error) {
-	return nil, errors.New("not yet")
+const (
+	consumerGroup = "audit-log-consumer"
+	deadLetters   = ".dead" // after the name of the stream
+)
+
+// pipelineTrail brings the records through RabbitMQ into OpenSearch:
+//
+//	audit -> spool (on this disk) -> relay -> RabbitMQ Stream -> consumer -> OpenSearch
+//
+// The application needs the first three: when Write of the spool returns, a record is safe, and the
+// relay brings it to the stream when that is there. The consumer is a service of its own in
+// production, "auditlog consume"; here it runs in the same process, so that one command shows all.
+func pipelineTrail(ctx context.Context, folder string) (t *trail, err error) {
+	source, err1 := rabbit.ConfigFromEnv(os.Getenv)
+	target, err2 := opensearch.ConfigFromEnv(os.Getenv)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	if source.Stream == "" {
+		source.Stream = rabbit.DefaultStream
+	}
+	dead := source
+	dead.Stream += deadLetters
+
+	// What was started is stopped in the opposite order, also if something cannot be started.
+	var stops stack
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stops.run(context.WithoutCancel(ctx)))
+		}
+	}()
+	index, err := opensearch.New(target)
+	if err != nil {
+		return nil, err
+	}
+	stops.add(func(context.Context) error { return index.Close() })
+	if err := prepare(ctx, index, source, dead); err != nil {
+		return nil, fmt.Errorf("%w; -pipeline needs RabbitMQ and OpenSearch, such as those of scripts/services.sh", err)
+	}
+	if err := startConsumer(ctx, &stops, index, source, dead); err != nil {
+		return nil, err
+	}
+	queue, err := spool.Open(filepath.Join(folder, "spool"), spool.Config{Service: "crm"})
+	if err != nil {
+		return nil, err
+	}
+	stops.add(func(context.Context) error { return queue.Close() })
+	carrier, err := relay.Start(queue, rabbit.Dialer(source), relay.Config{})
+	if err != nil {
+		return nil, err
+	}
+	stops.add(carrier.Shutdown)
+	return &trail{config: audit.Config{Sink: queue}, store: index, close: stops.run}, nil
+}
+
+// prepare makes what "auditlog setup" makes in production: the streams and the index template.
+func prepare(ctx context.Context, index *opensearch.Store, source, dead rabbit.Config) error {
+	_, err := index.Setup(ctx)
+	for _, s := range []rabbit.Config{source, dead} {
+		if e := rabbit.Declare(ctx, s, rabbit.Limits{}); !errors.Is(e, rabbit.ErrDeclared) { // with other limits: fine
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+func startConsumer(ctx context.Context, stops *stack, index *opensearch.Store, source, dead rabbit.Config) error {
+	letters, err := rabbit.NewAppender(dead)
+	if err != nil {
+		return err
+	}
+	stops.add(func(context.Context) error { return letters.Close() })
+	dial := func(ctx context.Context) (consumer.Source, error) {
+		s, err := rabbit.NewSource(ctx, source, consumerGroup, stream.SourceOptions{SingleActive: true})
+		if err != nil {
+			return nil, err // not a Source that is nil
+		}
+		return s, nil
+	}
+	service, err := consumer.New(dial, index, letters, consumer.Config{
+		Stream: source.Stream, Name: "crm",
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until what is before it has stopped
+	ended := make(chan error, 1)
+	go func() { ended <- service.Run(running) }()
+	stops.add(func(ctx context.Context) error {
+		cancel()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	return nil
 }
