@@ -941,6 +941,10 @@ print_env() {
 	secure=$(opensearch_folder opensearch-secure)
 	cat <<-ENV
 		export RABBITMQ_STREAM_URI=rabbitmq-stream://$ACCOUNT:$PASSWORD@localhost:$(rabbit_port 1 stream)/%2f
+		export RABBITMQ_STREAM_HOST=localhost
+		export RABBITMQ_STREAM_PORT=$(rabbit_port 1 stream)
+		export RABBITMQ_STREAM_USER=$ACCOUNT
+		export RABBITMQ_STREAM_PASSWORD=$PASSWORD
 		export RABBITMQ_STREAM_TLS_URI=rabbitmq-stream+tls://$ACCOUNT:$PASSWORD@localhost:$(rabbit_port 1 streams)/%2f
 		export RABBITMQ_AMQP_URI=amqp://$ACCOUNT:$PASSWORD@localhost:$(rabbit_port 1 amqp)/%2f
 		export RABBITMQ_MANAGEMENT_URI=http://$ACCOUNT:$PASSWORD@localhost:$(rabbit_port 1 http)

@@ -349,10 +349,16 @@ func TestCRM_pipeline_badEnvironment(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		{"wrong values", []string{"RABBITMQ_STREAM_PORT=many", "OPENSEARCH_PORT=0x", "OPENSEARCH_USE_SSL=perhaps"},
-			[]string{"RABBITMQ_STREAM_PORT", `"many"`, "OPENSEARCH_PORT", `"0x"`, "OPENSEARCH_USE_SSL", `"perhaps"`}},
-		{"no servers", []string{"RABBITMQ_STREAM_HOST=127.0.0.1", "RABBITMQ_STREAM_PORT=1", "OPENSEARCH_HOST=127.0.0.1", "OPENSEARCH_PORT=2"},
-			[]string{"127.0.0.1:1", "127.0.0.1:2", "-pipeline needs RabbitMQ and OpenSearch"}},
+		{
+			"wrong values",
+			[]string{"RABBITMQ_STREAM_PORT=many", "OPENSEARCH_PORT=0x", "OPENSEARCH_USE_SSL=perhaps"},
+			[]string{"RABBITMQ_STREAM_PORT", `"many"`, "OPENSEARCH_PORT", `"0x"`, "OPENSEARCH_USE_SSL", `"perhaps"`},
+		},
+		{
+			"no servers",
+			[]string{"RABBITMQ_STREAM_HOST=127.0.0.1", "RABBITMQ_STREAM_PORT=1", "OPENSEARCH_HOST=127.0.0.1", "OPENSEARCH_PORT=2"},
+			[]string{"127.0.0.1:1", "127.0.0.1:2", "-pipeline needs RabbitMQ and OpenSearch"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -4,6 +4,12 @@
 //	go run ./examples/crm                 no server needed: the trail is in the application's own database
 //	go run ./examples/crm -pipeline       the trail goes through RabbitMQ into OpenSearch
 //
+// The second needs both servers, at the addresses in RABBITMQ_STREAM_* and OPENSEARCH_*. Those for
+// tests will do:
+//
+//	scripts/services.sh start rabbitmq opensearch
+//	eval "$(scripts/services.sh env)"
+//
 // It prints the addresses to open and three curl lines to try, and runs until it is interrupted. Its
 // data is in the folder crm-data, which may be deleted.
 //

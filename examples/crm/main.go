@@ -92,7 +92,7 @@ func serve(ctx context.Context, cfg config, listener net.Listener, stdout io.Wri
 	}
 
 	gin.SetMode(gin.ReleaseMode)
-	router, err := newRouter(db, records)
+	router, err := newRouter(db, records) //nolint:contextcheck // requests have their own
 	if err != nil {
 		return err
 	}
