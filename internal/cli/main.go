@@ -47,6 +47,8 @@ folder; a variable that is set wins over the file.
                            and _SERVER_NAME
   RABBITMQ_STREAM_FIXED_ADDRESS  true: never go to the address that the server advertises (false)
 
+  AUDIT_API_TOKENS, AUDIT_API_SECRET, AUDIT_DATABASE   see auditlog serve --help
+  AUDIT_SPOOL_DIR          see auditlog relay --help
   AUDIT_TIMEZONE           the zone of from_date and to_date, such as Asia/Ho_Chi_Minh (UTC)
 
 Exit codes: 0 done, or stopped by SIGINT or SIGTERM; 1 something could not be done; 2 a flag, an
@@ -100,7 +102,7 @@ func (p Program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; %s --help lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(p.consume(c), p.setup(c), p.serve(c), p.version())
+	root.AddCommand(p.consume(c), p.setup(c), p.serve(c), p.relay(c), p.version())
 	return root
 }
 

@@ -105,6 +105,9 @@ func TestMain_wrongUse_namesEveryMistake(t *testing.T) {
 		{"serve tokens", map[string]string{"AUDIT_API_TOKENS": "me, you=yours"}, []string{"serve", "--token-file", tokens}, []string{
 			"AUDIT_API_TOKENS, entry 1", "tokens, line 3", `"tenant" is no field to restrict by`, `"hide=" is no restriction`, `the token of "other"`,
 		}},
+		{"relay", map[string]string{"RABBITMQ_STREAM_PORT": "x"}, []string{"relay", "--interval=0s"}, []string{"RABBITMQ_STREAM_PORT", "--interval is 0s", "set --spool or AUDIT_SPOOL_DIR"}},
+		{"relay folder", nil, []string{"relay", "--spool", tokens}, []string{"which is no folder"}},
+		{"relay missing", map[string]string{"AUDIT_SPOOL_DIR": tokens + ".none"}, []string{"relay"}, []string{".none: no such file"}},
 		{"serve short token", map[string]string{"AUDIT_API_TOKENS": "me=abc"}, []string{"serve"}, []string{`the token of "me" has 3 bytes, want 16`}},
 		{"serve database", map[string]string{"AUDIT_API_TOKENS": "me=0123456789abcdef", "AUDIT_DATABASE": "oracle:x"}, []string{"serve"}, []string{`begins with "oracle", want one of sqlite`}},
 	} {
@@ -134,12 +137,12 @@ func TestMain_help_namesVariablesAndCodes(t *testing.T) {
 	if got.code != ExitOK {
 		t.Errorf("code %d", got.code)
 	}
-	for _, want := range []string{"OPENSEARCH_HOST", "RABBITMQ_STREAM_NAME", "AUDIT_TIMEZONE", "Exit codes", "consume", "setup", "serve", "version"} {
+	for _, want := range []string{"OPENSEARCH_HOST", "RABBITMQ_STREAM_NAME", "AUDIT_TIMEZONE", "Exit codes", "consume", "setup", "serve", "relay", "version"} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("no %s in\n%s", want, got.stdout)
 		}
 	}
-	for _, command := range []string{"consume", "setup", "serve"} {
+	for _, command := range []string{"consume", "setup", "serve", "relay"} {
 		got := execute(t.Context(), nil, command, "--help")
 		if got.code != ExitOK || !strings.Contains(got.stdout, "Examples:") || !strings.Contains(got.stdout, "Flags:") {
 			t.Errorf("%s --help: %+v", command, got)

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	envTokens = "AUDIT_API_TOKENS" //nolint:gosec // the name of a variable
+	envTokens = "AUDIT_API_TOKENS"
 	envSecret = "AUDIT_API_SECRET"
 	minSecret = 32
 )
