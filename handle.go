@@ -195,7 +195,7 @@ func (h *handle) afterCommit(ctx context.Context, items []tx.Item) {
 	ctx = context.WithoutCancel(ctx)
 	u := ps[0].unit
 	if u == nil {
-		u = h.assemble(ctx, h.db.Config.ConnPool, false, ps)
+		u = h.assemble(ctx, h.pool(), false, ps)
 		if h.txSink != nil {
 			u.lost = len(u.records)
 		}
@@ -208,6 +208,15 @@ func (h *handle) afterCommit(ctx context.Context, items []tx.Item) {
 	for b, n := range u.processed {
 		b.processed.Add(n)
 	}
+}
+
+// pool gives the handle's pool for reading. The lists of keys differ from call to call, so the cache
+// of prepared statements is left out.
+func (h *handle) pool() gorm.ConnPool {
+	if p, ok := h.db.Config.ConnPool.(*gorm.PreparedStmtDB); ok {
+		return p.ConnPool
+	}
+	return h.db.Config.ConnPool
 }
 
 // deliver writes to the sink that takes records after COMMIT.
