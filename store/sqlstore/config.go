@@ -26,9 +26,9 @@ type Config struct {
 	// Strict makes an error of WriteTx break the application's transaction, and saves its savepoint. It
 	// goes with the audit policy of the same name.
 	Strict bool
-	// LockTimeout is how long WriteTx waits for a lock on the table, on PostgreSQL; elsewhere the
-	// connection's own setting holds. It does not outlast WriteTx. Negative means the connection's
-	// setting. Defaults to DefaultLockTimeout.
+	// LockTimeout is how long WriteTx waits for a lock on the table, on PostgreSQL and unless Strict is
+	// set; else the connection's own setting holds. It does not outlast WriteTx. Negative means the
+	// connection's setting. Defaults to DefaultLockTimeout.
 	LockTimeout time.Duration
 	// NoTextIndex keeps the store from making and filling a full-text index. Text is then found by
 	// reading all records that the rest of the query lets through.

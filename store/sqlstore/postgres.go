@@ -96,20 +96,38 @@ func (postgres) insertText(n names, rows []row, ignore bool) string {
 	return b.String()
 }
 
-// insertTx sends savepoint, INSERT and release as one message. The lock time-out holds for the INSERT
-// only; a setting of the application's own is put back.
+// insertTx sends savepoint, INSERT and release as one message. LOCK … NOWAIT takes the lock that the INSERT
+// needs anyway, and costs nothing; only if the table is locked, the INSERT is sent again with a lock
+// time-out, because setting and restoring one takes a quarter of the time that the INSERT does.
 func (d postgres) insertTx(ctx context.Context, conn gorm.ConnPool, n names, rows []row, cfg Config) error {
 	conn = unprepared(conn)
-	var before, after string
-	if cfg.LockTimeout > 0 {
-		limit := strconv.FormatInt(max(cfg.LockTimeout.Milliseconds(), 1), 10)
-		before = "SELECT set_config('audit.lock_timeout', current_setting('lock_timeout'), true), set_config('lock_timeout', '" + limit + "', true);"
-		after = ";SELECT set_config('lock_timeout', current_setting('audit.lock_timeout'), true)"
+	switch {
+	case cfg.Strict:
+		return d.send(ctx, conn, n, rows, "", "")
+	case cfg.LockTimeout < 0:
+		return d.sendSafely(ctx, conn, n, rows, "", "")
 	}
-	if !cfg.Strict {
-		before = "SAVEPOINT " + savepoint + ";" + before
-		after += ";RELEASE SAVEPOINT " + savepoint
+	err := d.sendSafely(ctx, conn, n, rows, "LOCK TABLE "+n.table("")+" IN ROW EXCLUSIVE MODE NOWAIT;", "")
+	if !isLocked(err) {
+		return err
 	}
+	limit := strconv.FormatInt(max(cfg.LockTimeout.Milliseconds(), 1), 10)
+	return d.sendSafely(ctx, conn, n, rows,
+		"SELECT set_config('audit.lock_timeout', current_setting('lock_timeout'), true), set_config('lock_timeout', '"+limit+"', true);",
+		";SELECT set_config('lock_timeout', current_setting('audit.lock_timeout'), true)")
+}
+
+// sendSafely sends the rows within a savepoint, and undoes them if there is an error.
+func (d postgres) sendSafely(ctx context.Context, conn gorm.ConnPool, n names, rows []row, before, after string) error {
+	err := d.send(ctx, conn, n, rows, "SAVEPOINT "+savepoint+";"+before, after+";RELEASE SAVEPOINT "+savepoint)
+	if err != nil {
+		return errors.Join(err, rollbackTo(ctx, conn))
+	}
+	return nil
+}
+
+// send sends the rows in as many messages as it takes, with before in the first and after in the last.
+func (d postgres) send(ctx context.Context, conn gorm.ConnPool, n names, rows []row, before, after string) error {
 	parts := chunks(rows)
 	for i, part := range parts {
 		text := d.insertText(n, part, false)
@@ -120,13 +138,17 @@ func (d postgres) insertTx(ctx context.Context, conn gorm.ConnPool, n names, row
 			text += after
 		}
 		if _, err := conn.ExecContext(ctx, text); err != nil {
-			if cfg.Strict {
-				return err
-			}
-			return errors.Join(err, rollbackTo(ctx, conn))
+			return err
 		}
 	}
 	return nil
+}
+
+// isLocked reports whether err is lock_not_available. The errors of all drivers for PostgreSQL have the
+// method.
+func isLocked(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && state.SQLState() == "55P03"
 }
 
 func (postgres) deleteBatch(ctx context.Context, conn gorm.ConnPool, n names, before int64, limit int) (int64, error) {

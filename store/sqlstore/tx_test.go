@@ -238,6 +238,47 @@ func TestWriteTx_waitsForALockOnlySoLong(t *testing.T) {
 	}
 }
 
+// TestWriteTx_waitsForALock has the table free again before the time-out.
+func TestWriteTx_waitsForALock(t *testing.T) {
+	t.Parallel()
+	db := postgresSchema(t)
+	s := newStore(t, db, sqlstore.Config{LockTimeout: time.Minute})
+	locker := db.Begin()
+	defer locker.Rollback()
+	if err := locker.Exec("LOCK TABLE " + s.Table() + " IN ACCESS EXCLUSIVE MODE").Error; err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- db.Transaction(func(tx *gorm.DB) error {
+			if err := s.WriteTx(t.Context(), tx.Statement.ConnPool, records(1)); err != nil {
+				return err
+			}
+			wantSetting(t, tx, "0")
+			return nil
+		})
+	}()
+	for waiting := 0; waiting == 0; {
+		if err := db.Raw("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = ?::regclass", s.Table()).Scan(&waiting).Error; err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("WriteTx did not wait: %v", err)
+		default:
+		}
+	}
+	if err := locker.Rollback().Error; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := count(t, s); got != 1 {
+		t.Errorf("%d records, want 1", got)
+	}
+}
+
 // wantSetting fails the test unless the application's lock time-out is as it was.
 func wantSetting(t *testing.T, tx *gorm.DB, want string) {
 	t.Helper()
