@@ -98,7 +98,7 @@ func (r *recorder) hooks() capture.Hooks {
 }
 
 // register captures the models with all their columns.
-func (r *recorder) register(t *testing.T, db *gorm.DB, models ...any) {
+func (r *recorder) register(t testing.TB, db *gorm.DB, models ...any) {
 	t.Helper()
 	if r.models == nil {
 		r.models = map[string]*capture.Model{}
@@ -114,6 +114,8 @@ func (r *recorder) register(t *testing.T, db *gorm.DB, models ...any) {
 		}
 	}
 }
+
+func nopAfterCommit(context.Context, []tx.Item) {}
 
 func (r *recorder) add(s *schema.Schema) {
 	name := s.Table[strings.LastIndexByte(s.Table, '.')+1:]

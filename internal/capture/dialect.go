@@ -19,6 +19,8 @@ type dialect interface {
 	insert(w *write) (*outcome, error)
 	update(w *write) (*outcome, error)
 	remove(w *write) (*outcome, error)
+	// fragile says that any error ends the transaction.
+	fragile() bool
 	// retry reports whether err may come from what was added to the statement, which then failed
 	// without an effect, and whether the transaction is still usable after it.
 	retry(err error) (ours, usable bool)

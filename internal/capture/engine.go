@@ -18,6 +18,7 @@ type engine struct {
 	dialect dialect
 	plans   sync.Map // planKey -> *plan
 	tables  sync.Map // table as in SQL -> *table
+	trusts  sync.Map // trustKey -> *trust
 }
 
 // safe runs f, which is auditing. A panic or error becomes an error for the caller, and is told to

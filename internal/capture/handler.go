@@ -3,6 +3,7 @@ package capture
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"gorm.io/gorm"
@@ -57,7 +58,7 @@ func (e *engine) capture(db *gorm.DB, k kind, orig func(*gorm.DB), m *Model) {
 // it changed.
 func (e *engine) run(w *write) (*outcome, error) {
 	unit, observed := tx.Find(w.conn)
-	inTx := unit != nil || !observed
+	inPool := unit == nil && observed
 	if unit != nil && !unit.Open() { // its end was sent as text: statements commit by themselves
 		unit = nil
 	}
@@ -73,8 +74,8 @@ func (e *engine) run(w *write) (*outcome, error) {
 	w.target()
 	ready := e.safe(w.st, w.prepare) == nil
 
-	if inTx {
-		out, err := e.execute(w, ready)
+	if !inPool {
+		out, err := e.execute(w, ready, unit != nil || !observed)
 		if err != nil {
 			return nil, err
 		}
@@ -84,10 +85,7 @@ func (e *engine) run(w *write) (*outcome, error) {
 		return out, e.deliver(w, unit)
 	}
 	if !e.hooks.InTx && (!ready || !e.dialect.needsTx(w)) {
-		out, err := e.execute(w, ready)
-		if err != nil && ready && !w.st.DryRun {
-			out, err = e.again(w, err)
-		}
+		out, err := e.execute(w, ready, false)
 		if err != nil {
 			return nil, err
 		}
@@ -116,10 +114,7 @@ func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, er
 	t, err := begin()
 	if errors.Is(err, gorm.ErrInvalidTransaction) { // a pool that cannot begin
 		w.unit = nil
-		if out, err = e.execute(w, false); err != nil {
-			return nil, err
-		}
-		return out, nil
+		return e.execute(w, false, true)
 	}
 	if err != nil {
 		return nil, err
@@ -131,18 +126,14 @@ func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, er
 		}
 		w.conn = outer
 	}()
-	out, err = e.execute(w, ready)
-	if ours, _ := e.dialect.retry(err); err != nil && ready && ours {
-		first := err
-		_ = t.Rollback()
+	out, err = e.execute(w, ready, true)
+	if ours, _ := e.dialect.retry(err); err != nil && ours && ready && !e.hooks.Strict {
+		_ = t.Rollback() // nothing else is in it
 		w.conn = outer
 		if t, err = begin(); err != nil {
 			return nil, err
 		}
-		if out, err = e.execute(w, false); err == nil {
-			e.failed(w.st, first)
-			e.forget()
-		}
+		out, err = e.execute(w, false, true)
 	}
 	if err != nil {
 		return nil, err
@@ -166,19 +157,6 @@ func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, er
 	return out, nil
 }
 
-// again runs a statement without our additions, if they were what failed outside a transaction.
-func (e *engine) again(w *write, first error) (*outcome, error) {
-	if ours, _ := e.dialect.retry(first); !ours {
-		return nil, first
-	}
-	out, err := e.execute(w, false)
-	if err == nil {
-		e.failed(w.st, first)
-		e.forget()
-	}
-	return out, err
-}
-
 // prepare gets what is known of the table.
 func (w *write) prepare() error {
 	name := w.sqlName()
@@ -199,28 +177,63 @@ func (w *write) sqlName() string {
 	return w.st.Quote(clause.Table{Name: w.name})
 }
 
-// execute runs the statement and collects its changes. If it is not understood, or ready is false, it
-// runs as it is and is counted.
-func (e *engine) execute(w *write, ready bool) (out *outcome, err error) {
-	if ready {
-		switch {
-		case w.kind == create:
-			out, err = e.dialect.insert(w)
-		case w.kind == update || strings.HasPrefix(w.query, "UPDATE"):
-			out, err = e.dialect.update(w)
-		default:
-			out, err = e.dialect.remove(w)
-		}
-		if !errors.Is(err, errUnread) {
-			return out, err
-		}
+// execute runs the statement and collects its changes. If it is not understood, if ready is false, or if
+// what we add fails, it runs as it is and is counted.
+func (e *engine) execute(w *write, ready, inTx bool) (*outcome, error) {
+	if !ready {
+		return e.plainly(w)
 	}
-	w.collector.drop()
+	t := e.trustOf(w)
+	if t.failures.Load() >= refusals {
+		return e.plainly(w)
+	}
+	var out *outcome
+	var err error
+	ours := false
+	if inTx {
+		out, err, ours = e.guarded(w, t, w.captured)
+	} else if out, err = w.captured(); err != nil {
+		ours, _ = e.dialect.retry(err)
+	}
+	switch {
+	case errors.Is(err, errUnread):
+		return e.plainly(w)
+	case !ours:
+		return out, err
+	}
+	first := err
+	if out, err = e.plainly(w); err == nil {
+		e.failedOurs(w, t, first)
+	}
+	return out, err
+}
+
+// captured runs the statement with what we add.
+func (w *write) captured() (*outcome, error) {
+	switch {
+	case w.kind == create:
+		return w.engine.dialect.insert(w)
+	case w.kind == update || strings.HasPrefix(w.query, "UPDATE"):
+		return w.engine.dialect.update(w)
+	default:
+		return w.engine.dialect.remove(w)
+	}
+}
+
+// plainly runs the statement as GORM built it, and counts that it was not captured. The strict policy
+// does not let it run.
+func (e *engine) plainly(w *write) (*outcome, error) {
+	if e.hooks.Strict {
+		err := fmt.Errorf("%w: %s: table %q", ErrCapture, ReasonUnread, w.name)
+		e.failed(w.st, err)
+		return nil, err
+	}
+	w.drop()
 	w.changed = 0
 	if w.plan == nil {
 		w.plan = &plan{model: w.model}
 	}
-	out, err = w.plainly()
+	out, err := w.plainly()
 	if err == nil {
 		e.skipped(w.st, ReasonUnread)
 	}

@@ -203,3 +203,5 @@ func (postgres) retry(err error) (ours, usable bool) {
 	code := state.SQLState()
 	return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "0A"), false
 }
+
+func (postgres) fragile() bool { return true }

@@ -56,6 +56,7 @@ func (e *engine) countRaw(db *gorm.DB) {
 		for _, w := range sqltext.Writes(st.SQL.String()) {
 			if w.Table == "" {
 				e.forget()
+				e.trusts.Clear()
 				continue
 			}
 			s := &gorm.Statement{DB: db, Table: w.Table, Context: st.Context, Clauses: map[string]clause.Clause{}}

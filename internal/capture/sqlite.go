@@ -153,3 +153,5 @@ func (sqlite) retry(err error) (ours, usable bool) {
 	s := err.Error()
 	return strings.Contains(s, "RETURNING") || strings.Contains(s, "no such column"), true
 }
+
+func (sqlite) fragile() bool { return false }
