@@ -167,6 +167,17 @@ func TestCascade_oneDeleteOneRecord(t *testing.T) {
 			t.Errorf("suppressed %d, want 6", s.Suppressed)
 		}
 
+		// A parent that is brought back suppresses nothing either.
+		a, _ = seed()
+		must(t, db.Transaction(func(tx *gorm.DB) error {
+			must(t, tx.Delete(&a).Error)
+			must(t, tx.Delete(&a.Dependents[1]).Error)
+			return tx.Unscoped().Model(&Employee{ID: a.ID}).Update("deleted_at", nil).Error
+		}))
+		if got := rec.take(); len(got) != 3 || got[1].SourceModel != "dependent" || got[2].Action != audit.ActionRestore {
+			t.Errorf("records:\n%s", lines(got))
+		}
+
 		// A parent whose deletion is taken back suppresses nothing.
 		a, _ = seed()
 		must(t, db.Transaction(func(tx *gorm.DB) error {
@@ -178,6 +189,6 @@ func TestCascade_oneDeleteOneRecord(t *testing.T) {
 			})
 			return nil
 		}))
-		rec.expect(t, `DELETE employee 5 "Ann" from dependent 8 "dependent Lee"`)
+		rec.expect(t, `DELETE employee 7 "Ann" from dependent 11 "dependent Lee"`)
 	})
 }

@@ -165,10 +165,14 @@ func TestSummary_ofManyRows(t *testing.T) {
 		must(t, err)
 		must(t, db.WithContext(b.Context()).Create(&many).Error)
 		r := rec.only(t)
-		if r.Action != audit.ActionAdd || !r.IsTruncated || r.ObjectType != "customer" || r.ObjectID != "" || fmt.Sprint(r.Extra["rows"]) != "6" {
+		if r.Action != audit.ActionAdd || !r.IsTruncated || r.ObjectType != "customer" || r.ObjectID != "" || fmt.Sprint(r.Extra[audit.ExtraRows]) != "6" {
 			t.Errorf("%+v", r)
 		}
-		if s := fmt.Sprint(r.Extra["statement"]); !strings.HasPrefix(s, "INSERT") {
+		if s := fmt.Sprint(r.Extra[audit.ExtraStatement]); !strings.HasPrefix(s, "INSERT") {
+			t.Errorf("statement %q", s)
+		}
+		must(t, db.Model(&Customer{}).Where("note = 'it''s' AND name <> ?", "secret").Or("1 = 1").Update("phone", "secret").Error)
+		if s := fmt.Sprint(rec.only(t).Extra[audit.ExtraStatement]); strings.Contains(s, "it''s") || strings.Contains(s, "secret") || !strings.Contains(s, "'?'") {
 			t.Errorf("statement %q", s)
 		}
 		b.AddError(errors.New("x"))
@@ -176,7 +180,7 @@ func TestSummary_ofManyRows(t *testing.T) {
 		if s := rec.only(t); s.TotalProcessed != 6 {
 			t.Errorf("processed %d, want 6", s.TotalProcessed)
 		}
-		if s := audit.From(db).Stats(); s.Truncated != 1 {
+		if s := audit.From(db).Stats(); s.Truncated != 2 {
 			t.Errorf("stats %+v", s)
 		}
 	})

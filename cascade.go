@@ -8,13 +8,19 @@ func suppress(items []*pending) (n int64) {
 	deleted := make(map[rowKey]*pending)
 	dependents := false
 	for _, p := range items {
-		if p.table == nil || !p.deletes() {
-			continue
+		switch {
+		case p.table == nil || p.entry != nil || p.summary != nil:
+		case p.deletes():
+			for _, columns := range p.table.refs {
+				deleted[p.table.rowKey(columns, pick(p.before, columns))] = p
+			}
+			dependents = dependents || p.table.edge != nil
+		case p.after != nil:
+			// It is there again, and so are its dependents missed.
+			for _, columns := range p.table.refs {
+				delete(deleted, p.table.rowKey(columns, pick(p.after, columns)))
+			}
 		}
-		for _, columns := range p.table.refs {
-			deleted[p.table.rowKey(columns, pick(p.before, columns))] = p
-		}
-		dependents = dependents || p.table.edge != nil
 	}
 	if !dependents || len(deleted) == 0 {
 		return 0

@@ -86,12 +86,21 @@ func (s *shower) value(c *column, raw any) (v json.RawMessage, redacted bool) {
 	switch {
 	case c.kind == kindJSON:
 		return s.rules.JSON(v)
-	case v[0] == '"' && c.kind == kindString:
+	case v[0] == '"' && c.free(raw):
 		if text, masked := s.rules.Text(textOf(raw)); masked {
 			return quote(text), true
 		}
 	}
 	return v, false
+}
+
+// free reports whether raw may be any text: it is a text column, or a value that does not fit its kind.
+func (c *column) free(raw any) bool {
+	switch raw.(type) {
+	case string, []byte:
+		return c.kind != kindBytes
+	}
+	return c.kind == kindString
 }
 
 // ask asks the application's masker.

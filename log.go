@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
@@ -89,7 +90,7 @@ func (h *handle) entry(ctx context.Context, e Entry) (*pending, error) {
 		w.reason = e.Reason
 	}
 	p := &pending{handle: h, who: w, time: h.auditor.cfg.Clock(), op: capture.Update, entry: &entry{action: action, message: e.Message}}
-	p.entry.base = event.Record{ObjectType: e.ObjectType, ObjectID: e.ObjectID, ObjectRepr: e.ObjectRepr, Outcome: e.Outcome, Extra: map[string]any(e.Extra)}
+	p.entry.base = event.Record{ObjectType: e.ObjectType, ObjectID: e.ObjectID, ObjectRepr: e.ObjectRepr, Outcome: e.Outcome, Extra: maps.Clone(map[string]any(e.Extra))}
 	if err := h.entryImages(ctx, p, e); err != nil {
 		return nil, err
 	}

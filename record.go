@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"gorm.io/gorm"
@@ -11,9 +12,18 @@ import (
 	"github.com/gormtrail/audit/internal/capture"
 )
 
-// ExtraCascaded is the extra field of the record of a deleted object that says how many dependents
-// went with it, by object_type: {"dependent": 2}.
-const ExtraCascaded = "cascaded"
+// Extra fields that are written here. They replace fields of the application of the same name.
+const (
+	// ExtraCascaded says how many dependents went with a deleted object, by object_type:
+	// {"dependent": 2}.
+	ExtraCascaded = "cascaded"
+	// ExtraRows and ExtraStatement stand in the record of a statement that changed more rows than are
+	// recorded one by one: their number, and its text without values.
+	ExtraRows      = "rows"
+	ExtraStatement = "statement"
+	// ExtraNote says why an update has no values.
+	ExtraNote = "note"
+)
 
 // unit is what one transaction, or one statement outside of one, is recorded as.
 type unit struct {
@@ -96,10 +106,10 @@ func (h *handle) seal(records []event.Record) {
 // records makes the record of p, or of a dependent with a changed foreign key the two.
 func (h *handle) records(ctx context.Context, p *pending, ps *parents) []event.Record {
 	base := h.base(p)
-	if p.table == nil {
-		return []event.Record{base}
+	if p.table != nil {
+		h.describe(ctx, p, &base)
 	}
-	h.describe(ctx, p, &base)
+	h.maskExtra(&base)
 	wants := p.wants()
 	if len(wants) == 0 {
 		return []event.Record{base}
@@ -135,7 +145,6 @@ func (h *handle) base(p *pending) event.Record {
 	if len(p.cascaded) > 0 {
 		setExtra(&r, ExtraCascaded, p.cascaded)
 	}
-	h.maskExtra(&r)
 	r.Reason, _ = h.auditor.rules.Text(r.Reason)
 	r.Timestamp = p.time.UTC()
 	r.Action = p.action()
@@ -202,7 +211,7 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	if p.op == capture.Update && p.entry == nil && (before == nil || after == nil) {
 		// Half an image would read as if all columns had changed from or to nothing.
 		columns = nil
-		setExtra(r, "note", p.note)
+		setExtra(r, ExtraNote, p.note)
 	}
 	sh := &shower{rules: &h.auditor.rules, failed: h.modelFailed(ctx)}
 	var rows []event.MessageRow
@@ -230,12 +239,15 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	}
 }
 
+// literal is a value that the application wrote into its conditions instead of binding it.
+var literal = regexp.MustCompile(`'(?:[^']|'')*'`)
+
 // summarize fills the record of a statement that changed more rows than are recorded one by one.
 func summarize(s *capture.Summary, r *event.Record) {
 	r.IsTruncated = true
 	r.ChangeMessage = event.TextMessage(fmt.Sprintf("%d rows in one statement, not recorded one by one", s.Rows))
-	setExtra(r, "rows", s.Rows)
-	setExtra(r, "statement", s.Statement)
+	setExtra(r, ExtraRows, s.Rows)
+	setExtra(r, ExtraStatement, literal.ReplaceAllString(s.Statement, "'?'"))
 }
 
 // textFor gives the change_message of an action without a table.
