@@ -192,7 +192,7 @@ func TestRabbitMQ_killedProcess_losesAndDoublesNothing(t *testing.T) {
 			}
 			written = append(written, words[1])
 			// While some are confirmed and some are not.
-			if confirmed, _ := strconv.Atoi(words[2]); confirmed > 20*round && !killed {
+			if confirmed, _ := strconv.Atoi(words[2]); confirmed > 100*(round+1) && !killed {
 				killed = true
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)

@@ -196,15 +196,18 @@ func TestFaultsOfTheStream_loseAndDoubleNothing(t *testing.T) {
 	quit := make(chan struct{})
 	faults.Go(func() {
 		for {
-			switch rand.IntN(4) {
+			switch rand.IntN(5) {
 			case 0:
 				m.Disconnect()
+			case 4:
+				m.Swallow(true)
 			case 1:
 				m.HoldConfirms(true)
 			case 2:
 				m.Refuse(errors.New("refused"))
 				m.Disconnect()
 			case 3:
+				m.Swallow(false)
 				m.HoldConfirms(false)
 				m.Refuse(nil)
 			}
@@ -222,6 +225,7 @@ func TestFaultsOfTheStream_loseAndDoubleNothing(t *testing.T) {
 	}
 	close(quit)
 	faults.Wait()
+	m.Swallow(false)
 	m.HoldConfirms(false)
 	m.Refuse(nil)
 	flush(t, service)
@@ -252,6 +256,31 @@ func TestNoConfirm_isFoundByTheWatchdog(t *testing.T) {
 	m.HoldConfirms(false)
 	flush(t, service)
 	wantIDs(t, m.Messages(), 1, 3)
+}
+
+func TestAcknowledge_onlyWhatIsConfirmed(t *testing.T) {
+	t.Parallel()
+	m := memory.New(memory.Config{})
+	s := openSpool(t, t.TempDir())
+	service := start(t, s, dial(m), fast())
+	m.HoldConfirms(true)
+	write(t, s, records(1, 3)...)
+	waitFor(t, "3 unconfirmed", func() bool { return service.Stats().Unconfirmed == 3 })
+	m.Swallow(true)
+	write(t, s, records(4, 8)...)
+	waitFor(t, "8 unconfirmed", func() bool { return service.Stats().Unconfirmed == 8 })
+	if s.Acknowledged() != 0 || service.Stats().ConfirmAge <= 0 {
+		t.Errorf("acknowledged %d without a confirm: %+v", s.Acknowledged(), service.Stats())
+	}
+	m.HoldConfirms(false)
+	waitFor(t, "a confirm", func() bool { return s.Acknowledged() > 0 })
+	if got := s.Acknowledged(); got != 3 || service.Stats().Confirmed != 3 {
+		t.Errorf("acknowledged %d, but 3 are confirmed: %+v", got, service.Stats())
+	}
+	m.Swallow(false)
+	m.Disconnect()
+	flush(t, service)
+	wantIDs(t, m.Messages(), 1, 8)
 }
 
 func TestTooLarge_isPutAside(t *testing.T) {

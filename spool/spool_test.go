@@ -518,6 +518,27 @@ func TestAcknowledged_lostOrGarbage_onlySendsAgain(t *testing.T) {
 	}
 }
 
+func TestSegmentsGone_sequencesGoOn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, spool.Config{})
+	write(t, s, records(1, 5)...)
+	if err := s.Acknowledge(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	closeSpool(t, s)
+	files, _ := filepath.Glob(filepath.Join(s.Folder(), "*.seg"))
+	for _, file := range files {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The stream has the sequences up to 5, and would drop them.
+	s = open(t, dir, spool.Config{})
+	write(t, s, records(6, 6)...)
+	wantIDs(t, readAll(t, s, 5), 6, 6)
+}
+
 func TestQuarantine_keepsTheBytes(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir(), spool.Config{})

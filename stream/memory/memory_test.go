@@ -76,6 +76,29 @@ func TestHoldConfirms_storesWithoutConfirming(t *testing.T) {
 	}
 }
 
+func TestSwallow_storesNothing(t *testing.T) {
+	t.Parallel()
+	s := memory.New(memory.Config{})
+	p, err := s.Publisher(t.Context(), "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, 1)
+	<-p.Confirmed()
+	s.Swallow(true)
+	publish(t, p, 2)
+	s.Swallow(false)
+	publish(t, p, 3)
+	select {
+	case seq := <-p.Confirmed():
+		t.Errorf("confirmed %d", seq)
+	default:
+	}
+	if n := len(s.Messages()); n != 1 {
+		t.Errorf("%d messages, want 1", n)
+	}
+}
+
 func TestDisconnect_failsAllEnds(t *testing.T) {
 	t.Parallel()
 	s := memory.New(memory.Config{})

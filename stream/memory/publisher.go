@@ -15,9 +15,11 @@ type Publisher struct {
 	done      chan struct{}
 
 	// Guarded by stream.mu.
-	lastSeq uint64
-	held    int // messages stored, but not confirmed
-	err     error
+	lastSeq   uint64
+	storedSeq uint64 // up to there it can be confirmed
+	held      int    // messages taken, but not confirmed
+	swallowed int    // of them those that are not stored
+	err       error
 }
 
 // Publisher makes a publisher under the producer name; "" makes one whose repeated sequences are not
@@ -73,6 +75,12 @@ func (p *Publisher) waitForRoom(ctx context.Context) error {
 func (p *Publisher) store(m stream.Message) {
 	s := p.stream
 	p.lastSeq = m.Seq
+	p.held++
+	if p.swallowed > 0 || s.swallowed {
+		p.swallowed++
+		return
+	}
+	p.storedSeq = m.Seq
 	if p.name == "" || m.Seq > s.sequences[p.name] {
 		if p.name != "" {
 			s.sequences[p.name] = m.Seq
@@ -81,24 +89,23 @@ func (p *Publisher) store(m stream.Message) {
 		stored.Seq, stored.Offset = 0, s.first+int64(len(s.log))
 		s.log = append(s.log, entry{message: &stored})
 	}
-	p.held++
 	if !s.held {
 		p.confirmAll()
 	}
 	s.signal()
 }
 
-// confirmAll confirms everything that was published. The caller holds stream.mu.
+// confirmAll confirms everything that was stored. The caller holds stream.mu.
 func (p *Publisher) confirmAll() {
-	if p.err != nil || p.held == 0 {
+	if p.err != nil || p.held == p.swallowed {
 		return
 	}
-	p.held = 0
+	p.held = p.swallowed
 	select {
 	case <-p.confirmed:
 	default:
 	}
-	p.confirmed <- p.lastSeq
+	p.confirmed <- p.storedSeq
 }
 
 // Confirmed implements stream.Publisher.

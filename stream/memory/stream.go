@@ -25,6 +25,7 @@ type Stream struct {
 	changed   chan struct{}      // closed and replaced at each change
 	ends      map[failer]struct{}
 	held      bool
+	swallowed bool
 	refusal   error
 }
 
@@ -91,6 +92,15 @@ func (s *Stream) HoldConfirms(hold bool) {
 		}
 	}
 	s.signal()
+}
+
+// Swallow makes publishers take messages without storing or confirming them, as a connection that is
+// dead already, until it is called with false. Publishers that have swallowed messages then stay
+// without confirms: Disconnect them.
+func (s *Stream) Swallow(swallow bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.swallowed = swallow
 }
 
 // Disconnect breaks all ends that exist, as a lost connection does. What publishers have handed over
