@@ -58,7 +58,7 @@ func (c Config) options(host string) *client.EnvironmentOptions {
 	// unescapes twice.
 	options.ConnectionParameters = []*client.Broker{{
 		Scheme: scheme, Host: bracket(address), Port: strconv.Itoa(c.Port),
-		User: url.PathEscape(c.User), Password: escapeUserinfo(c.Password),
+		User: url.User(c.User).String(), Password: url.User(c.Password).String(),
 		Vhost: url.PathEscape(url.QueryEscape(c.VHost)),
 	}}
 	return options
@@ -69,10 +69,6 @@ func bracket(host string) string {
 		return "[" + host + "]"
 	}
 	return host
-}
-
-func escapeUserinfo(s string) string {
-	return strings.TrimPrefix(url.UserPassword("", s).String(), ":")
 }
 
 // await calls f, which knows no context, and waits as long as ctx lives. What f gives later goes to

@@ -1,0 +1,219 @@
+package rabbit_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gormtrail/audit/internal/rabbittest"
+	"github.com/gormtrail/audit/internal/tcpproxy"
+	"github.com/gormtrail/audit/internal/testservers"
+	"github.com/gormtrail/audit/stream"
+	"github.com/gormtrail/audit/stream/rabbit"
+)
+
+// proxied gives the configuration of a stream that is reached through a proxy.
+func proxied(t *testing.T) (rabbit.Config, *tcpproxy.Proxy) {
+	t.Helper()
+	config := rabbittest.Stream(t)
+	proxy := tcpproxy.New(t, net.JoinHostPort(config.Host, strconv.Itoa(config.Port)))
+	config.Host, config.Port, config.FixedAddress = "127.0.0.1", proxy.Port(), true
+	return config, proxy
+}
+
+func TestPublisher_connectionLost(t *testing.T) {
+	t.Parallel()
+	config, proxy := proxied(t)
+	p, err := rabbit.NewPublisher(t.Context(), config, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Publish(t.Context(), []stream.Message{{Seq: 1, Payload: []byte("{}")}}); err != nil {
+		t.Fatal(err)
+	}
+	if seq := <-p.Confirmed(); seq != 1 {
+		t.Errorf("confirmed %d, want 1", seq)
+	}
+	proxy.Cut()
+	<-p.Done()
+	if !errors.Is(p.Err(), stream.ErrClosed) {
+		t.Errorf("Err: %v, want stream.ErrClosed", p.Err())
+	}
+	if err := p.Publish(t.Context(), []stream.Message{{Seq: 2, Payload: []byte("{}")}}); !errors.Is(err, stream.ErrClosed) {
+		t.Errorf("Publish: %v, want stream.ErrClosed", err)
+	}
+}
+
+func TestSource_connectionLost(t *testing.T) {
+	t.Parallel()
+	config, proxy := proxied(t)
+	s, err := rabbit.NewSource(t.Context(), config, "group", stream.SourceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := s.Read(context.Background(), 1)
+		ended <- err
+	}()
+	proxy.Cut()
+	if err := <-ended; !errors.Is(err, stream.ErrClosed) {
+		t.Errorf("Read: %v, want stream.ErrClosed", err)
+	}
+	if err := s.Commit(t.Context(), 1); !errors.Is(err, stream.ErrClosed) {
+		t.Errorf("Commit: %v, want stream.ErrClosed", err)
+	}
+	if _, _, err := s.Committed(t.Context()); !errors.Is(err, stream.ErrClosed) {
+		t.Errorf("Committed: %v, want stream.ErrClosed", err)
+	}
+}
+
+// TestFrozenServer fills the connection until it takes no more: Publish must obey its context, and
+// Close must come back.
+func TestFrozenServer_publishObeysItsContext(t *testing.T) {
+	t.Parallel()
+	config, proxy := proxied(t)
+	p, err := rabbit.NewPublisher(t.Context(), config, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.Hold()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	large := []byte(strings.Repeat("x", 200<<10))
+	for seq := uint64(1); err == nil; seq++ {
+		err = p.Publish(ctx, []stream.Message{{Seq: seq, Payload: large}})
+	}
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, stream.ErrClosed) {
+		t.Errorf("Publish: %v, want context.DeadlineExceeded and stream.ErrClosed", err)
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_ = p.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("Close blocks")
+	}
+	proxy.Cut() // lets go of what the client left behind
+	proxy.Forward()
+}
+
+// TestCredentials_ofAnyCharacters: the client puts them into a URI without escaping.
+func TestCredentials_ofAnyCharacters(t *testing.T) {
+	t.Parallel()
+	config := rabbittest.Config(t)
+	name := testservers.Name(t, "t_audit_user_")
+	config.User, config.Password, config.VHost = name+"@:/", "p@ss:w/o%r?d#[ä]", name+"/v host%2f"
+	manage(t, http.MethodPut, "/api/vhosts/"+url.PathEscape(config.VHost), `{}`)
+	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/vhosts/"+url.PathEscape(config.VHost), "") })
+	manage(t, http.MethodPut, "/api/users/"+url.PathEscape(config.User), `{"password":"`+config.Password+`","tags":""}`)
+	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/users/"+url.PathEscape(config.User), "") })
+
+	if err := rabbit.Declare(t.Context(), config, rabbit.Limits{}); !errors.Is(err, rabbit.ErrAuthentication) || !strings.Contains(err.Error(), "virtual host") {
+		t.Errorf("without a permission on the virtual host: got %v, want rabbit.ErrAuthentication that names it", err)
+	}
+	permission := "/api/permissions/" + url.PathEscape(config.VHost) + "/" + url.PathEscape(config.User)
+	manage(t, http.MethodPut, permission, `{"configure":"","write":".*","read":".*"}`)
+	if err := rabbit.Declare(t.Context(), config, rabbit.Limits{}); !errors.Is(err, rabbit.ErrAuthentication) || !strings.Contains(err.Error(), "permission to declare") {
+		t.Errorf("without the permission to configure: got %v, want rabbit.ErrAuthentication that says so", err)
+	}
+	manage(t, http.MethodPut, permission, `{"configure":".*","write":".*","read":".*"}`)
+	rabbittest.Declare(t, config, rabbit.Limits{})
+	p, err := rabbit.NewPublisher(t.Context(), config, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Publish(t.Context(), []stream.Message{{Seq: 1, Payload: []byte("{}")}}); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Confirmed()
+	s, err := rabbit.NewSource(t.Context(), config, "group", stream.SourceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Read(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// manage calls the management API.
+func manage(t *testing.T, method, path, body string) {
+	t.Helper()
+	base, err := url.Parse(testservers.RabbitMQManagement(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := base.User
+	base.User = nil
+	// The test's own context has ended when cleanups run.
+	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, strings.TrimSuffix(base.String(), "/")+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := account.Password()
+	request.SetBasicAuth(account.Username(), password)
+	request.Header.Set("Content-Type", "application/json")
+	request.Close = true // no connection stays behind
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s", method, path, response.Status)
+	}
+}
+
+func TestRetention_givesBounds(t *testing.T) {
+	t.Parallel()
+	config := rabbittest.Config(t)
+	rabbittest.Declare(t, config, rabbit.Limits{MaxBytes: 1 << 20, SegmentBytes: 200 << 10})
+	p, err := rabbit.NewPublisher(t.Context(), config, "name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s, err := rabbit.NewSource(t.Context(), config, "group", stream.SourceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	payload := make([]byte, 10<<10)
+	var bounds stream.Bounds
+	for seq := uint64(1); bounds.First == 0; seq++ { // the server truncates when it likes
+		if seq > 10_000 {
+			t.Fatal("the server does not truncate")
+		}
+		if err := p.Publish(t.Context(), []stream.Message{{Seq: seq, Payload: payload}}); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Confirmed()
+		if seq%50 == 0 {
+			if bounds, err = s.Bounds(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	late, err := rabbit.NewSource(t.Context(), config, "late", stream.SourceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	messages, err := late.Read(t.Context(), 1)
+	if err != nil || messages[0].Offset < bounds.First {
+		t.Errorf("the first message has the offset %v (%v), want at least %d", messages, err, bounds.First)
+	}
+}
