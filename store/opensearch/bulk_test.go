@@ -167,17 +167,22 @@ func TestWrite_badDocuments_areNotSent(t *testing.T) {
 func TestWrite_lineBreakInTheEncoding_doesNotEndTheDocument(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
-	encoded := []byte("{\n \"schema_version\": 1,\n \"log_id\": \"a-1\",\n \"timestamp\": \"2026-11-03 04:05:06\",\n \"action\": \"update\"\n}")
-	r, err := event.Decode(encoded)
-	if err != nil {
-		t.Fatal(err)
+	list := docs(t, record(1))
+	for _, encoded := range []string{
+		"{\n \"schema_version\": 1,\n \"log_id\": \"a-1\",\n \"timestamp\": \"2026-11-03 04:05:06\",\n \"action\": \"update\"\n}",
+		"{\"schema_version\":1,\"log_id\":\"a-2\",\"timestamp\":\"2026-11-03T04:05:06Z\",\"action\":\"CHANGE\"\n}",
+	} {
+		r, err := event.Decode([]byte(encoded))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, store.Doc{Record: r, Encoded: []byte(encoded)})
 	}
-	got := writeAll(t, s, []store.Doc{{Record: r, Encoded: encoded}, docs(t, record(1))[0]})
-	if !slices.Equal(got, []store.Status{store.Stored, store.Stored}) {
+	if got := writeAll(t, s, list); !slices.Equal(got, []store.Status{store.Stored, store.Stored, store.Stored}) {
 		t.Errorf("got %v", got)
 	}
 	q := store.Query{Filters: []store.Filter{{Field: store.FieldAction, Values: []string{"CHANGE"}}}}
-	if ids := found(t, s, q); len(ids) != 2 {
+	if ids := found(t, s, q); len(ids) != 3 {
 		t.Errorf("action CHANGE has %v", ids)
 	}
 }

@@ -64,8 +64,11 @@ func answer(w http.ResponseWriter, status int, body string) bool {
 	return true
 }
 
-// cut sends only the first part of body and then drops the connection.
+// cut sends only the first part of body, or nothing at all, and then drops the connection.
 func cut(w http.ResponseWriter, body []byte, n int) bool {
+	if n == 0 {
+		panic(http.ErrAbortHandler)
+	}
 	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 	_, _ = w.Write(body[:n])
 	_ = http.NewResponseController(w).Flush()
@@ -153,6 +156,17 @@ func TestWrite_answerInDoubt(t *testing.T) {
 				t.Errorf("found %d", len(ids))
 			}
 		})
+	}
+}
+
+// TestWrite_connectionDropped_saysSo: the client of v4.6 sends the body again, which is used up, and
+// then says that instead of what has happened.
+func TestWrite_connectionDropped_saysSo(t *testing.T) {
+	t.Parallel()
+	s, _ := newFaultyStore(t, func(_ *faults, w http.ResponseWriter, _ *http.Request, _ int64) bool { return cut(w, nil, 0) })
+	results, err := s.Write(t.Context(), docs(t, record(1)))
+	if err != nil || !strings.HasSuffix(results[0].Err.Error(), ": EOF") {
+		t.Errorf("got %v, %v", results, err)
 	}
 }
 
