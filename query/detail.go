@@ -20,8 +20,10 @@ import (
 func (h *handler) detail(c *gin.Context, grant Grant) {
 	id := c.Param("log_id")
 	if !validID(id) {
-		h.badParams(c, []ParamError{{Param: "log_id", Code: "invalid_value", Detail: quote(id) + " is not an id",
-			Allowed: fmt.Sprintf("1 to %d bytes of printable text", event.MaxIDLength)}})
+		h.badParams(c, []ParamError{{
+			Param: "log_id", Code: "invalid_value", Detail: quote(id) + " is not an id",
+			Allowed: fmt.Sprintf("1 to %d bytes of printable text", event.MaxIDLength),
+		}})
 		return
 	}
 	if c.Request.URL.RawQuery != "" {

@@ -46,8 +46,10 @@ func TestMount_badOptions_areAllNamed(t *testing.T) {
 	if !errors.Is(err, query.ErrOptions) {
 		t.Fatalf("Mount gives %v, want ErrOptions", err)
 	}
-	for _, want := range []string{"Options.Store is nil", "Options.Authorizer is nil", "Options.CursorKey has 5 bytes", "Options.CursorTTL is -1ns",
-		"Options.Timeout is -2ns", "Options.MaxConcurrent is -3", `Options.ProblemBase is "not absolute"`} {
+	for _, want := range []string{
+		"Options.Store is nil", "Options.Authorizer is nil", "Options.CursorKey has 5 bytes", "Options.CursorTTL is -1ns",
+		"Options.Timeout is -2ns", "Options.MaxConcurrent is -3", `Options.ProblemBase is "not absolute"`,
+	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -76,8 +75,10 @@ func (h *handler) badCursor(c *gin.Context, err error) {
 	case errors.Is(err, errCursorExpired):
 		h.refuse(c, http.StatusGone, problemCursorExpired, "The cursor has expired", "search again without cursor")
 	case errors.Is(err, errCursorMismatch):
-		h.badParams(c, []ParamError{{Param: "cursor", Code: "cursor_mismatch", Detail: "the cursor belongs to another search",
-			Allowed: "a cursor of an answer to you with the same filters, dates, search_term and sort"}})
+		h.badParams(c, []ParamError{{
+			Param: "cursor", Code: "cursor_mismatch", Detail: "the cursor belongs to another search",
+			Allowed: "a cursor of an answer to you with the same filters, dates, search_term and sort",
+		}})
 	default:
 		h.badParams(c, []ParamError{{Param: "cursor", Code: "invalid_cursor", Detail: "not a cursor of this service", Allowed: "next_cursor or prev_cursor of an answer"}})
 	}
@@ -133,7 +134,7 @@ func (h *handler) answer(r request, grant Grant, page store.Page, at *place, s s
 // link gives the cursor of a place, and the reference to the page there.
 func (h *handler) link(r request, p place, s scope, now time.Time) (cursor, ref *string) {
 	text := h.cursors.encode(p, s, now)
-	values := url.Values(maps.Clone(r.values))
+	values := maps.Clone(r.values)
 	values.Del("from_offset")
 	values.Set("cursor", text)
 	link := "?" + values.Encode()

@@ -78,10 +78,10 @@ func openOpenSearch(t *testing.T, records []event.Record) store.Searcher {
 			t.Error(err)
 		}
 		ctx := context.WithoutCancel(t.Context())
-		if names := strings.Fields(ask(t, ctx, http.MethodGet, address+"/_cat/indices/"+prefix+"*?h=index")); len(names) > 0 {
-			ask(t, ctx, http.MethodDelete, address+"/"+strings.Join(names, ","))
+		if names := strings.Fields(ask(ctx, t, http.MethodGet, address+"/_cat/indices/"+prefix+"*?h=index")); len(names) > 0 {
+			ask(ctx, t, http.MethodDelete, address+"/"+strings.Join(names, ","))
 		}
-		ask(t, ctx, http.MethodDelete, address+"/_index_template/"+prefix)
+		ask(ctx, t, http.MethodDelete, address+"/_index_template/"+prefix)
 		http.DefaultClient.CloseIdleConnections()
 	})
 	if _, err := s.Setup(t.Context()); err != nil {
@@ -94,7 +94,7 @@ func openOpenSearch(t *testing.T, records []event.Record) store.Searcher {
 	return s
 }
 
-func ask(t *testing.T, ctx context.Context, method, url string) string {
+func ask(ctx context.Context, t *testing.T, method, url string) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {

@@ -56,7 +56,7 @@ func newPage(o Options) (page, error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(hash, "%s %d\n", name, len(data))
+		_, _ = fmt.Fprintf(hash, "%s %d\n", name, len(data)) // a hash takes everything
 		hash.Write(data)
 		kind := kinds[path.Ext(name)]
 		if kind == "" {

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -51,9 +52,7 @@ func (h *handler) signIn(c *gin.Context) {
 		h.refused(c, err)
 		return
 	}
-	cookie := h.cookie(c, value)
-	cookie.Expires = expires
-	http.SetCookie(c.Writer, cookie)
+	h.setCookie(c, value, expires)
 	c.Status(http.StatusNoContent)
 }
 
@@ -91,22 +90,19 @@ func (h *handler) signOut(c *gin.Context) {
 	if s, ok := h.sessions.open(c.Request); ok {
 		h.sessions.end(s)
 	}
-	cookie := h.cookie(c, "")
-	cookie.MaxAge = -1
-	http.SetCookie(c.Writer, cookie)
+	h.setCookie(c, "", time.Unix(1, 0))
 	c.Status(http.StatusNoContent)
 }
 
-// cookie gives the session's cookie. It has no Path: browsers then take the folder of this request's
-// address as they see it, which is the viewer's own also behind a proxy that rewrites paths.
-func (h *handler) cookie(c *gin.Context, value string) *http.Cookie {
-	return &http.Cookie{
-		Name: cookieName, Value: value,
-		HttpOnly: true,
-		SameSite: http.SameSiteStrictMode,
+// setCookie gives the browser the session's cookie, or takes it away with an expiry in the past. It has
+// no Path: browsers then take the folder of this request's address as they see it, which is the
+// viewer's own also behind a proxy that rewrites paths.
+func (h *handler) setCookie(c *gin.Context, value string, expires time.Time) {
+	http.SetCookie(c.Writer, &http.Cookie{ //nolint:gosec // G124: Secure wherever the browser came by https
+		Name: cookieName, Value: value, Expires: expires, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		// The browser says itself how it came here; behind a proxy this process does not know.
 		Secure: c.Request.TLS != nil || strings.HasPrefix(c.GetHeader("Origin"), "https://"),
-	}
+	})
 }
 
 func (h *handler) ownSite(c *gin.Context) bool {

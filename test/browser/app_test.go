@@ -99,8 +99,13 @@ func raw(v any) json.RawMessage {
 // trail gives 140 records as an application makes them, the newest a minute before now.
 func trail(now time.Time) []event.Record {
 	objects := []struct{ kind, id, repr string }{
-		{"customer", "42", "John Smith"}, {"order", "1007", "Order #1007 · 12 items"}, {"employee", "5", "Trần Thị Hoa"}, {"customer", "43", "Müller & Söhne GmbH"},
-		{"product", "sku-88", "Ergonomic chair, graphite"}, {"invoice", "2026-0311", "Invoice 2026-0311"}, {"customer", "58", "東京デザイン株式会社"},
+		{"customer", "42", "John Smith"},
+		{"order", "1007", "Order #1007 · 12 items"},
+		{"employee", "5", "Trần Thị Hoa"},
+		{"customer", "43", "Müller & Söhne GmbH"},
+		{"product", "sku-88", "Ergonomic chair, graphite"},
+		{"invoice", "2026-0311", "Invoice 2026-0311"},
+		{"customer", "58", "東京デザイン株式会社"},
 	}
 	actions := []event.Action{event.ActionChange, event.ActionAdd, event.ActionChange, event.ActionDelete, event.ActionChange, event.ActionImport, event.ActionExport, event.ActionRestore, "APPROVE"}
 	var out []event.Record
@@ -140,8 +145,10 @@ func rich(r event.Record) event.Record {
 	r.UserID, r.Username, r.FullName = "7", "ann.lee", "Ann Lee"
 	r.Changes = []event.Change{
 		{Field: "phone", Label: "Phone number", Type: event.TypeString, Old: raw("0987654321"), New: raw("1234567890")},
-		{Field: "notes", Label: "Notes", Type: event.TypeString,
-			Old: raw("Prefers to be called in the morning. Delivery to the back door."), New: raw("Prefers to be called in the afternoon. Delivery to the front door, ring twice.")},
+		{
+			Field: "notes", Label: "Notes", Type: event.TypeString,
+			Old: raw("Prefers to be called in the morning. Delivery to the back door."), New: raw("Prefers to be called in the afternoon. Delivery to the front door, ring twice."),
+		},
 		{Field: "nickname", Label: "Nickname", Type: event.TypeString, Old: raw(nil), New: raw("")},
 		{Field: "credit_limit", Label: "Credit limit", Type: event.TypeDecimal, Old: raw("1500.00"), New: raw("2500.00")},
 		{Field: "visits", Label: "Visits", Type: event.TypeInteger, Old: json.RawMessage("9007199254740992"), New: json.RawMessage("9007199254740993")},

@@ -71,7 +71,7 @@ func TestMain(m *testing.M) {
 // tab is one page in a browser context of its own: without cookies of the others.
 type tab struct {
 	t   *testing.T
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // chromedp keeps the tab in it
 	url string
 
 	mu sync.Mutex

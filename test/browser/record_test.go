@@ -86,14 +86,20 @@ func TestRecord_oneSided_andText(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	records := []event.Record{
-		{LogID: "added", Timestamp: now, Action: event.ActionAdd, ObjectType: "customer", ObjectID: "1", ChangeMessage: event.TextMessage(event.TextCreated),
-			Changes: []event.Change{{Field: "name", New: raw("A")}, {Field: "nick", New: raw(nil)}}},
-		{LogID: "deleted", Timestamp: now, Action: event.ActionDelete, ObjectType: "customer", ObjectID: "1", Username: "bob", ChangeMessage: event.TextMessage(event.TextDeleted),
-			Changes: []event.Change{{Field: "name", Old: raw("A")}}},
+		{
+			LogID: "added", Timestamp: now, Action: event.ActionAdd, ObjectType: "customer", ObjectID: "1", ChangeMessage: event.TextMessage(event.TextCreated),
+			Changes: []event.Change{{Field: "name", New: raw("A")}, {Field: "nick", New: raw(nil)}},
+		},
+		{
+			LogID: "deleted", Timestamp: now, Action: event.ActionDelete, ObjectType: "customer", ObjectID: "1", Username: "bob", ChangeMessage: event.TextMessage(event.TextDeleted),
+			Changes: []event.Change{{Field: "name", Old: raw("A")}},
+		},
 		{LogID: "manual", Timestamp: now, Action: "APPROVE", UserID: "9", ObjectType: "order", ObjectID: "2", ObjectRepr: "Order 2", ChangeMessage: event.TextMessage("Order status changed\nfrom PENDING to APPROVED")},
 		{LogID: "foreign", Timestamp: now, Action: event.ActionChange, ObjectType: "customer", ObjectID: "1", ChangeMessage: event.TableMessage([]event.MessageRow{{Field: "Phone", OldValue: raw("1"), NewValue: raw("2")}})},
-		{LogID: "part", Timestamp: now, Action: event.ActionChange, FullName: "Ann", ObjectType: "employee", ObjectID: "5", ObjectRepr: "Hoa", SourceModel: "employeedependent", SourcePK: "8", SourceRepr: "Lan",
-			Changes: []event.Change{{Field: "age", Type: event.TypeInteger, Old: raw(7), New: raw(8), Truncated: true}}},
+		{
+			LogID: "part", Timestamp: now, Action: event.ActionChange, FullName: "Ann", ObjectType: "employee", ObjectID: "5", ObjectRepr: "Hoa", SourceModel: "employeedependent", SourcePK: "8", SourceRepr: "Lan",
+			Changes: []event.Change{{Field: "age", Type: event.TypeInteger, Old: raw(7), New: raw(8), Truncated: true}},
+		},
 		{LogID: "batch", Timestamp: now, Action: event.ActionImport, ObjectType: "customer", BatchID: "b1", BatchAction: event.ActionImport, BatchSummary: true, TotalProcessed: 10, ErrorCount: 2, Errors: []string{"row 3: no name", "row 7: <b>"}},
 	}
 	a := newApp(t, records)
