@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -75,7 +76,7 @@ func newApp(t *testing.T, records []event.Record) *app {
 			query.Problem{Type: "about:blank", Title: "The store is not available", Status: http.StatusServiceUnavailable, Detail: "the store cannot answer in full now"}.Write(c)
 		}
 	})
-	if err := viewer.Mount(engine.Group("/audit"), viewer.Options{Title: "Acme CRM audit", Query: query.Options{Store: trail, Authorizer: authorizer, Location: zone}}); err != nil {
+	if err := viewer.Mount(engine.Group("/audit"), viewer.Options{Title: "Acme CRM audit", Query: query.Options{Store: trail, Authorizer: authorizer, Location: zone, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}}); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(engine)

@@ -97,7 +97,7 @@ func newTab(t *testing.T, base string) *tab {
 		t.Fatal(err)
 	}
 	var cancelTime context.CancelFunc
-	tb.ctx, cancelTime = context.WithTimeout(ctx, 2*time.Minute)
+	tb.ctx, cancelTime = context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(func() {
 		cancelTime()
 		cancel()
@@ -132,7 +132,11 @@ func script(source string) step {
 type step = chromedp.Action[chromedp.Void]
 
 // allow says that trouble with this text is what the test is about.
-func (tb *tab) allow(text string) { tb.allowed = append(tb.allowed, text) }
+func (tb *tab) allow(text string) {
+	tb.mu.Lock()
+	defer tb.mu.Unlock()
+	tb.allowed = append(tb.allowed, text)
+}
 
 func (tb *tab) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
@@ -191,7 +195,7 @@ func (tb *tab) location() (at string) {
 // wait waits until the expression is true.
 func (tb *tab) wait(expression string) {
 	tb.t.Helper()
-	_, err := chromedp.Run(tb.ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(20*time.Second)))
+	_, err := chromedp.Run(tb.ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(time.Minute)))
 	if err != nil {
 		tb.picture("failed")
 		tb.t.Fatalf("%s never holds: %v\nat %s\n%v", expression, err, tb.location(), tb.eval("document.body.innerText"))

@@ -101,7 +101,7 @@ func TestHostileValues_areShownAsText(t *testing.T) {
 			tb.wait("location.search.startsWith('?request_id=') && " + quiet)
 			calm(id + " as a filter")
 			tb.run(chromedp.NavigateBack())
-			tb.wait("document.querySelector('#record-title')")
+			tb.wait(fmt.Sprintf("document.querySelector('#record-title') && document.querySelectorAll('tr[data-id]').length === %d && %s", len(hostile), quiet))
 		}
 	}
 	tb.run(script("document.querySelector('tr[data-id=hostile-10] a.open').click()"))

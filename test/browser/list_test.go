@@ -131,8 +131,8 @@ func TestPages_byCursor(t *testing.T) {
 	if ids() != third {
 		t.Error("back in the browser shows another page")
 	}
-	tb.open("/audit/?cursor=AAAA")
 	tb.allow("400")
+	tb.open("/audit/?cursor=AAAA")
 	tb.wait("document.querySelector('.state.error')")
 	tb.click(".state.error a.button")
 	tb.wait("document.querySelectorAll('tr[data-id]').length === 50 && location.search === ''")
