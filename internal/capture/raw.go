@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"database/sql"
 	"strings"
 
 	"gorm.io/gorm"
@@ -25,6 +26,9 @@ func (e *engine) raw(orig func(*gorm.DB)) func(*gorm.DB) {
 
 func (e *engine) follow(db *gorm.DB, orig func(*gorm.DB)) {
 	st := db.Statement
+	if _, ok := st.ConnPool.(*sql.Conn); ok {
+		st.ConnPool = tx.Wrap(st.ConnPool, e.tx) // stays there, as the connection itself would
+	}
 	if _, ok := st.ConnPool.(*gorm.PreparedStmtTX); !ok {
 		orig(db)
 		return

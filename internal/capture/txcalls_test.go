@@ -201,6 +201,20 @@ var txCalls = []call{
 			return nil
 		}))
 	}},
+	{name: "tx text on connection", run: func(db *gorm.DB, o *observed) {
+		o.err(db.Session(&gorm.Session{SkipDefaultTransaction: true}).Connection(func(tx *gorm.DB) error {
+			o.see(tx.Exec("BEGIN"))
+			o.err(amount(tx, 1, 50))
+			o.see(tx.Exec("ROLLBACK"))
+			o.see(tx.Exec("BEGIN"))
+			o.err(amount(tx, 2, 51))
+			o.see(tx.Exec("SAVEPOINT s"))
+			o.err(amount(tx, 3, 52))
+			o.see(tx.Exec("ROLLBACK TO s"))
+			o.see(tx.Exec("COMMIT"))
+			return amount(tx, 1, 53)
+		}))
+	}},
 	{name: "tx in connection", run: func(db *gorm.DB, o *observed) {
 		o.err(db.Connection(func(tx *gorm.DB) error {
 			o.err(amount(tx, 1, 50))

@@ -1,6 +1,8 @@
 package tx
 
 import (
+	"context"
+	"errors"
 	"strings"
 
 	"github.com/gormtrail/audit/internal/sqltext"
@@ -25,19 +27,28 @@ const (
 
 // Control runs do, which sends query, and follows what query does to the transaction, if it succeeded.
 // GORM's prepared statements bypass ExecContext, so their callers call this.
-func (t *Tx) Control(query string, do func() error) error {
+func (t *Tx) Control(query string, do func() error) error { return t.unit.control(query, do) }
+
+func (u *Unit) control(query string, do func() error) error {
 	controls := parse(query)
 	if len(controls) == 0 {
 		return do()
 	}
 	if controls[0].verb == verbCommit && len(controls) == 1 {
-		return t.unit.commit(do, loose, true)
+		err := u.commit(do, loose, true)
+		if b, ok := err.(*beforeCommitError); ok { //nolint:errorlint // made by commit, never wrapped
+			return errors.Join(b.err, u.rollback(func() error {
+				_, err := u.conn.ExecContext(context.WithoutCancel(u.ctx), "ROLLBACK")
+				return err
+			}, loose))
+		}
+		return err
 	}
 	if err := do(); err != nil {
 		return err
 	}
 	for _, c := range controls {
-		t.unit.follow(c)
+		u.follow(c)
 	}
 	return nil
 }

@@ -26,8 +26,12 @@ var (
 // cannot begin one come back unchanged.
 func Wrap(pool gorm.ConnPool, hooks *Hooks) gorm.ConnPool {
 	switch p := pool.(type) {
-	case *Pool:
+	case *Pool, *Conn:
 		return p
+	case *sql.Conn:
+		c := &Conn{Pool: Pool{ConnPool: p, hooks: hooks}}
+		c.unit = &Unit{hooks: hooks, ctx: context.Background(), conn: p, state: loose} //nolint:forbidigo // a connection outlives contexts
+		return c
 	case *gorm.PreparedStmtDB:
 		inner := Wrap(p.ConnPool, hooks)
 		if inner == p.ConnPool {
@@ -95,6 +99,22 @@ func (p *Pool) Ping() error {
 	return nil
 }
 
+// Conn is one connection (gorm.DB.Connection) whose transactions are observed, those that are begun and
+// ended as SQL text among them.
+type Conn struct {
+	Pool
+	unit *Unit // holds items while a transaction begun as text is open
+}
+
+// ExecContext runs a statement and follows the transactions in its text.
+func (c *Conn) ExecContext(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
+	err = c.unit.control(query, func() error {
+		result, err = c.Pool.ExecContext(ctx, query, args...)
+		return err
+	})
+	return result, err
+}
+
 // Tx is a transaction that is observed. It has no BeginTx, by which GORM knows that it is in a
 // transaction already.
 type Tx struct {
@@ -156,6 +176,11 @@ func Find(pool gorm.ConnPool) (unit *Unit, observed bool) {
 	switch p := pool.(type) {
 	case *Tx:
 		return p.unit, true
+	case *Conn:
+		if p.unit.Open() {
+			return p.unit, true
+		}
+		return nil, true
 	case *gorm.PreparedStmtTX:
 		if p.Tx == nil {
 			return nil, false

@@ -1,0 +1,52 @@
+package tx
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParse_findsWhatControlsTheTransaction(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]control{
+		"SAVEPOINT a":                         {{verbSavepoint, "a"}},
+		"savepoint \"A b\"":                   {{verbSavepoint, "A b"}},
+		"/* x */ SAVEPOINT `a``b` ;":          {{verbSavepoint, "a`b"}},
+		"-- x\nRELEASE SAVEPOINT a":           {{verbRelease, "a"}},
+		"RELEASE a":                           {{verbRelease, "a"}},
+		"RELEASE savepoint":                   {{verbRelease, "savepoint"}},
+		"ROLLBACK":                            {{verb: verbRollback}},
+		"ROLLBACK WORK":                       {{verb: verbRollback}},
+		"ROLLBACK TRANSACTION TO SAVEPOINT a": {{verbRollbackTo, "a"}},
+		"rollback to a;":                      {{verbRollbackTo, "a"}},
+		"ROLLBACK TO savepoint":               {{verbRollbackTo, "savepoint"}},
+		"ABORT":                               {{verb: verbRollback}},
+		"BEGIN":                               {{verb: verbBegin}},
+		"START TRANSACTION ISOLATION LEVEL SERIALIZABLE": {{verb: verbBegin}},
+		"COMMIT":                     {{verb: verbCommit}},
+		"END TRANSACTION":            {{verb: verbCommit}},
+		"COMMIT PREPARED 'x'":        nil,
+		"SELECT 1":                   nil,
+		"SELECT ';COMMIT'":           nil,
+		"UPDATE a SET b = 1; COMMIT": {{verb: verbCommit}},
+		"UPDATE a SET b = ';COMMIT'; ROLLBACK TO x":                        {{verbRollbackTo, "x"}},
+		"SAVEPOINT a; INSERT INTO b VALUES (1); RELEASE a":                 {{verbSavepoint, "a"}, {verbRelease, "a"}},
+		"CREATE TRIGGER t AFTER INSERT ON a BEGIN UPDATE b SET c = 1; END": nil,
+		"DO $$ BEGIN UPDATE b SET c = 1; END $$":                           nil,
+		"DO $x$ BEGIN; COMMIT; $x$; ROLLBACK":                              {{verb: verbRollback}},
+		"SAVEPOINT":                                                        nil,
+		"":                                                                 nil,
+		";;":                                                               nil,
+	} {
+		if diff := cmp.Diff(want, parse(text), cmp.AllowUnexported(control{})); diff != "" {
+			t.Errorf("%s:\n%s", text, diff)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"SAVEPOINT a", "ROLLBACK TO \"a", "/* COMMIT", "$a$;", "BEGIN;END;"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(_ *testing.T, s string) { parse(s) })
+}
