@@ -9,8 +9,10 @@ import (
 // TestStartOfDay_isFirstInstantOfDate compares with a walk over all minutes around the midnight.
 func TestStartOfDay_isFirstInstantOfDate(t *testing.T) {
 	t.Parallel()
-	zones := []string{"UTC", "Asia/Ho_Chi_Minh", "Europe/Berlin", "America/Santiago", "America/Havana", "America/Asuncion",
-		"Asia/Amman", "America/Sao_Paulo", "Asia/Gaza", "Pacific/Apia", "Pacific/Kiritimati", "Australia/Lord_Howe", "Asia/Kathmandu"}
+	zones := []string{
+		"UTC", "Asia/Ho_Chi_Minh", "Europe/Berlin", "America/Santiago", "America/Havana", "America/Asuncion",
+		"Asia/Amman", "America/Sao_Paulo", "Asia/Gaza", "Pacific/Apia", "Pacific/Kiritimati", "Australia/Lord_Howe", "Asia/Kathmandu",
+	}
 	for _, zone := range zones {
 		t.Run(zone, func(t *testing.T) {
 			t.Parallel()

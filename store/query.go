@@ -81,9 +81,11 @@ const (
 
 // Fields gives all fields that can be filtered by.
 func Fields() []Field {
-	return []Field{FieldLogID, FieldUserID, FieldUsername, FieldFullName, FieldAction, FieldObjectType, FieldObjectID,
+	return []Field{
+		FieldLogID, FieldUserID, FieldUsername, FieldFullName, FieldAction, FieldObjectType, FieldObjectID,
 		FieldSourceModel, FieldSourcePK, FieldTenantID, FieldRequestID, FieldTraceID, FieldSessionKey, FieldIPAddress,
-		FieldBatchID, FieldBatchAction, FieldTxID, FieldChangedField}
+		FieldBatchID, FieldBatchAction, FieldTxID, FieldChangedField,
+	}
 }
 
 // Folds reports whether values of the field are compared without regard to case and accents; see

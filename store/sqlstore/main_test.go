@@ -2,7 +2,6 @@ package sqlstore_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -90,6 +89,8 @@ type strictLogger struct {
 	t testing.TB
 }
 
+func (strictLogger) Enabled(context.Context, slog.Level) bool { return true }
+
 func (l strictLogger) Handle(_ context.Context, r slog.Record) error {
 	var attrs []string
 	r.Attrs(func(a slog.Attr) bool {
@@ -103,7 +104,7 @@ func (l strictLogger) Handle(_ context.Context, r slog.Record) error {
 func newStore(t testing.TB, db *gorm.DB, cfg sqlstore.Config) *sqlstore.Store {
 	t.Helper()
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(strictLogger{Handler: slog.NewTextHandler(io.Discard, nil), t: t})
+		cfg.Logger = slog.New(strictLogger{Handler: slog.DiscardHandler, t: t})
 	}
 	s, err := sqlstore.New(db, cfg)
 	if err != nil {

@@ -3,7 +3,6 @@ package sqlstore_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -21,7 +20,7 @@ import (
 )
 
 // quiet is for stores that are meant to log.
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // named gives a record with a word of its own.
 func named(word string) event.Record {
@@ -209,15 +208,19 @@ func TestText_readOnly(t *testing.T) {
 // TestText_severalProcesses has stores with pools of their own that write and catch up at the same time.
 func TestText_severalProcesses(t *testing.T) {
 	t.Parallel()
-	file, dsn := filepath.Join(t.TempDir(), "audit.db"), ""
-	for name, dial := range map[string]func() gorm.Dialector{
-		"sqlite":   func() gorm.Dialector { return sqlite.Open(file + pragmas) },
-		"postgres": func() gorm.Dialector { return postgres.Open(dsn) },
+	for name, dialector := range map[string]func(t *testing.T) func() gorm.Dialector{
+		"sqlite": func(t *testing.T) func() gorm.Dialector {
+			file := filepath.Join(t.TempDir(), "audit.db")
+			return func() gorm.Dialector { return sqlite.Open(file + pragmas) }
+		},
+		"postgres": func(t *testing.T) func() gorm.Dialector {
+			dsn := testservers.PostgresSchema(t)
+			return func() gorm.Dialector { return postgres.Open(dsn) }
+		},
 	} {
-		if name == "postgres" {
-			dsn = testservers.PostgresSchema(t)
-		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dial := dialector(t)
 			const processes, each = 3, 15
 			done := make(chan error, processes)
 			var stores []*sqlstore.Store

@@ -134,7 +134,7 @@ func testQuery(t *testing.T, b *bench) {
 	t.Run("random", func(t *testing.T) {
 		t.Parallel()
 		rng := rand.New(rand.NewPCG(1, 2))
-		for range 150 {
+		for range 80 {
 			check(t, randomQuery(rng, records))
 		}
 	})

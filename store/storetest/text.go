@@ -181,7 +181,10 @@ func testText(t *testing.T, b *bench) {
 	})
 	t.Run("syntax is never an error", func(t *testing.T) {
 		t.Parallel()
-		for _, text := range hostileTexts() {
+		for i, text := range hostileTexts() {
+			if testing.Short() && i%8 != 0 {
+				continue
+			}
 			page := b.search(t, store.Query{Text: text, Size: 100})
 			want := oracle(all, store.Query{Text: text, Size: 100})
 			if got := ids(page.Records); !slices.Equal(got, ids(want.records)) {
