@@ -34,6 +34,8 @@ type Auditor struct {
 	idle     chan struct{} // closed when busy falls to 0; nil if nobody waits
 }
 
+var _ gorm.Plugin = (*Auditor)(nil)
+
 // New gives an Auditor for db.Use, which reports all mistakes in cfg.
 func New(cfg Config) *Auditor {
 	a := &Auditor{given: cfg, cfg: cfg.withDefaults()}

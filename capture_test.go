@@ -186,6 +186,55 @@ func TestSummary_ofManyRows(t *testing.T) {
 	})
 }
 
+// Based is built on gorm.Model.
+type Based struct {
+	gorm.Model
+	Name string
+}
+
+func TestExclude_columnsOfGormModel(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, plain *gorm.DB) {
+		reg := audit.NewRegistry()
+		must(t, reg.Register(&Based{}, audit.Exclude("CreatedAt", "updated_at", "Model.DeletedAt")))
+		db, rec := setup(t, plain, audit.Config{Registry: reg})
+		b := Based{Name: "a"}
+		must(t, db.Create(&b).Error)
+		must(t, db.Model(&b).Update("name", "b").Error)
+		must(t, db.Delete(&b).Error)
+		must(t, db.Unscoped().Model(&Based{}).Where("id = ?", b.ID).Update("deleted_at", nil).Error)
+		records := rec.take()
+		expect(t, records, `ADD based 1 "a"`, `CHANGE based 1 "b" name:"a"->"b"`, `DELETE based 1 "b"`, `RESTORE based 1 "b"`)
+		for _, r := range records {
+			for _, c := range r.Changes {
+				if c.Field != "id" && c.Field != "name" {
+					t.Errorf("%s has %s", line(r), c.Field)
+				}
+			}
+		}
+	})
+}
+
+// Planet is in the default registry.
+type Planet struct {
+	ID   uint
+	Name string
+}
+
+func TestPlugin_default(t *testing.T) {
+	t.Parallel()
+	must(t, audit.Register(&Planet{}))
+	db := open(t, openers[0].open(t), &gorm.Config{})
+	must(t, db.AutoMigrate(&Planet{}))
+	must(t, db.Use(audit.Plugin))
+	take := newRecords(t, db)
+	must(t, db.WithContext(audit.WithActor(t.Context(), audit.Actor{ID: "1"})).Create(&Planet{Name: "Mars"}).Error)
+	expect(t, take(), `ADD planet 1 "Mars"`)
+	if audit.From(db) != audit.Plugin || audit.Plugin.Registry() != audit.DefaultRegistry || !audit.DefaultRegistry.IsRegistered(Planet{}) {
+		t.Error("not the defaults")
+	}
+}
+
 // Shy panics in String.
 type Shy struct {
 	ID   uint

@@ -86,6 +86,18 @@ func BenchmarkRecord(b *testing.B) {
 			}
 		})
 	}
+	b.Run("hundred", func(b *testing.B) {
+		h, p := accountChange(b, capture.Insert)
+		var items []*pending
+		for range 100 {
+			one := *p
+			items = append(items, &one)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			h.assemble(context.Background(), nil, false, items)
+		}
+	})
 	b.Run("changed", func(b *testing.B) {
 		_, p := accountChange(b, capture.Update)
 		b.ReportAllocs()

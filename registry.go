@@ -87,8 +87,10 @@ func (r *Registry) add(m *model, plain bool) error {
 		if plain || old.set.same(&m.set) {
 			return nil
 		}
-		// The first registration stays in force; whoever made the second learns of it.
-		return fmt.Errorf("%w: model %s: it is registered already with other options", ErrRegistration, m.typ)
+		// Nobody can say which of the two is meant.
+		err := fmt.Errorf("%w: model %s: it is registered already with other options", ErrRegistration, m.typ)
+		r.failed[m.typ] = err
+		return err
 	}
 	for _, o := range r.models {
 		// One object_type is one history: two models in it would be a mix that nobody can take apart.

@@ -195,6 +195,10 @@ func TestUse_reportsAllMistakes(t *testing.T) {
 			_ = r.Register(&Category{}, audit.TypeName("a b"))
 			_ = r.Register(&Category{})
 		}, audit.Config{}, nil},
+		{"other options", func(r *audit.Registry) {
+			_ = r.Register(&Category{}, audit.AppLabel("a"))
+			_ = r.Register(&Category{}, audit.AppLabel("b"))
+		}, audit.Config{}, []string{"Category", "other options"}},
 		{"configuration", func(*audit.Registry) {}, audit.Config{
 			Sink: &recorder{}, Policy: audit.Strict, Table: "x", SkipMigrate: true, Scope: 9, MaxRows: -1, MaxStatementBytes: -2,
 			MaxTransactionBytes: -3, MaskNames: []string{""},

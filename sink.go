@@ -41,6 +41,11 @@ func Tee(sinks ...Sink) Sink { return tee(sinks) }
 
 type tee []Sink
 
+var (
+	_ Sink    = tee(nil)
+	_ flusher = tee(nil)
+)
+
 // Write implements Sink.
 func (t tee) Write(ctx context.Context, records []event.Record) error {
 	var errs []error

@@ -36,7 +36,7 @@ type column struct {
 	masked bool
 	masker func(any) any
 	plain  bool // unmasked by the application: its texts are not searched for secrets either
-	hidden bool // excluded, but read because a key needs it
+	hidden bool // excluded, but read because a key or the mark of deleted rows needs it
 	auto   bool // set by GORM with every update
 	soft   bool // marks deleted rows
 }
@@ -131,7 +131,8 @@ func (t *table) compileColumns(needed []*schema.Field, rules *mask.Rules) error 
 		if excluded && f.PrimaryKey {
 			errs = append(errs, fmt.Errorf("the primary key %q cannot be excluded", f.Name))
 		}
-		if excluded && !slices.Contains(needed, f) {
+		// Without the mark of deleted rows a restored one would look unchanged.
+		if excluded && !slices.Contains(needed, f) && !isSoftDelete(f) {
 			continue
 		}
 		position[f] = len(t.columns)
