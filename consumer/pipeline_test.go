@@ -254,3 +254,56 @@ func TestPipeline_answersLost(t *testing.T) {
 		t.Errorf("stats: %+v", s)
 	}
 }
+
+// TestPipeline_indexClosed_waits_andPoisonIsBuried: a record that the server refuses does not hold up the
+// others, a closed index holds up everything and loses nothing.
+func TestPipeline_indexClosed_waits_andPoisonIsBuried(t *testing.T) {
+	t.Parallel()
+	p := newPipeline(t)
+	// The server takes no member whose name goes into a field that is no object.
+	poison := []byte(strings.Replace(string(payload(t, 1)), `"log_id"`, `"user_id.x":1,"log_id"`, 1))
+	p.publish(t, payload(t, 0), poison, payload(t, 2))
+	c := p.consumer(t, p.store)
+	run(t, c)
+	wait(t, "three are settled", func() bool { s := c.Stats(); return s.Stored == 2 && s.DeadLettered == 1 })
+	l := p.deadLetters(t, 1)[0]
+	if l.Properties["x-error-type"] != "refused" || string(l.Payload) != string(poison) || !strings.Contains(l.Properties["x-error-reason"], "400") {
+		t.Errorf("dead letter: %q %v", l.Payload, l.Properties)
+	}
+
+	index := testservers.OpenSearch(t) + "/" + p.prefix + "-2026.11"
+	post(t, index+"/_close")
+	p.publish(t, payload(t, 3), payload(t, 4))
+	wait(t, "it waits", func() bool {
+		s := c.Stats()
+		return s.State == consumer.StateWaiting && strings.Contains(s.LastError, "index_closed_exception") && s.EnvironmentWaits > 1
+	})
+	if s := c.Stats(); s.DeadLettered != 1 || s.Committed >= 3 {
+		t.Errorf("stats: %+v", s)
+	}
+	post(t, index+"/_open")
+	wait(t, "all are stored", func() bool {
+		s := c.Stats()
+		return s.Stored == 4 && s.State == consumer.StateRunning && s.Committed == s.Offset
+	})
+	if ids := p.found(t); !slices.Equal(ids, []string{"id-0", "id-2", "id-3", "id-4"}) {
+		t.Errorf("found %v", ids)
+	}
+}
+
+func post(t *testing.T, address string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", address, res.Status)
+	}
+}

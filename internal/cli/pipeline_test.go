@@ -448,3 +448,33 @@ func TestConsume_killed(t *testing.T) {
 	}
 	t.Logf("killed %d times in the middle", kills)
 }
+
+// TestConsume_standbyTakesOver: of two consumers of a group the active one is killed.
+func TestConsume_standbyTakesOver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	rabbittest.Declare(t, r.dead, rabbit.Limits{})
+	rabbittest.Declare(t, r.source, rabbit.Limits{})
+	consume := func(name string) (*exec.Cmd, *buffer) {
+		cmd, stderr := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--consumer-name", name)
+		wait(t, name+" reads", func() bool { return strings.Contains(stderr.String(), "reads the stream") })
+		return cmd, stderr
+	}
+	first, _ := consume("first")
+	r.publish(t, 100)
+	wait(t, "the first are in the index", func() bool { return len(r.found(t)) == 100 })
+	second, stderr := consume("second")
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait()
+	r.publish(t, 200) // the first 100 of them again
+	wait(t, "all are in the index", func() bool { return len(r.found(t)) == 200 })
+	_ = second.Process.Signal(syscall.SIGTERM)
+	if err := second.Wait(); err != nil {
+		t.Error(err)
+	}
+	if log := stderr.String(); !strings.Contains(log, "stored=100") {
+		t.Errorf("the second one says:\n%s", log)
+	}
+}

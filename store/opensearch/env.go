@@ -99,7 +99,7 @@ func (e *env) boolean(name string, preset bool) bool {
 }
 
 func (e *env) file(name, path string) []byte {
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	data, err := os.ReadFile(path)
 	if err != nil {
 		e.bad(name, path, "a readable file: "+err.Error())
 	}
