@@ -30,6 +30,13 @@ func Mount(router gin.IRouter, options Options) error {
 		return err
 	}
 	o := options.withDefaults()
+	if len(o.SessionKey) == 0 {
+		o.SessionKey = randomKey()
+		o.Query.Logger.Info("audit viewer: sessions have a random key: set Options.SessionKey if there are several instances")
+		if len(o.Query.CursorKey) == 0 {
+			o.Query.CursorKey = randomKey() // is said by the line above
+		}
+	}
 	p, err := newPage(o)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package viewer
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"time"
 
@@ -26,7 +27,7 @@ type Options struct {
 	// SessionKey encrypts the sessions. Give all instances behind one address the same key, of 32
 	// random bytes, else people must sign in again with each other instance and after a restart.
 	//
-	// Defaults to a random key.
+	// Defaults to a random key, which is logged at level Info (that it is random, not the key).
 	SessionKey []byte
 	// SessionTTL is how long a session lasts.
 	//
@@ -42,6 +43,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SessionTTL == 0 {
 		o.SessionTTL = 8 * time.Hour
+	}
+	if o.Query.Logger == nil {
+		o.Query.Logger = slog.Default()
 	}
 	if o.Query.Clock == nil {
 		o.Query.Clock = time.Now

@@ -42,12 +42,7 @@ type session struct {
 }
 
 func newSessions(o Options) (*sessions, error) {
-	key := o.SessionKey
-	if len(key) == 0 {
-		key = make([]byte, minSessionKey)
-		_, _ = rand.Read(key) // never fails; see crypto/rand
-	}
-	derived := sha256.Sum256(append([]byte("gormtrail audit viewer session 1\n"), key...))
+	derived := sha256.Sum256(append([]byte("gormtrail audit viewer session 1\n"), o.SessionKey...))
 	block, err := aes.NewCipher(derived[:])
 	if err != nil {
 		return nil, fmt.Errorf("viewer: make cipher: %w", err)
@@ -57,6 +52,12 @@ func newSessions(o Options) (*sessions, error) {
 		return nil, fmt.Errorf("viewer: make cipher: %w", err)
 	}
 	return &sessions{aead: aead, ttl: o.SessionTTL, clock: o.Query.Clock, ended: map[string]time.Time{}}, nil
+}
+
+func randomKey() []byte {
+	key := make([]byte, minSessionKey)
+	_, _ = rand.Read(key) // never fails; see crypto/rand
+	return key
 }
 
 // seal gives the cookie's value for a new session with the token.

@@ -120,11 +120,7 @@ func (h *handler) refused(c *gin.Context, err error) {
 	case errors.Is(err, query.ErrForbidden):
 		h.problem(c, http.StatusForbidden, "forbidden", "Not allowed", "you are not allowed to read the audit trail")
 	default:
-		logger := h.Query.Logger
-		if logger == nil {
-			logger = slog.Default()
-		}
-		logger.ErrorContext(c.Request.Context(), "audit viewer: the authorizer failed", slog.Any("error", err))
+		h.Query.Logger.ErrorContext(c.Request.Context(), "audit viewer: the authorizer failed", slog.Any("error", err))
 		c.Header("Retry-After", "5")
 		h.problem(c, http.StatusServiceUnavailable, "authorizer-unavailable", "Authorization not available", "it cannot be decided now who you are")
 	}

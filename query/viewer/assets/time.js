@@ -40,7 +40,7 @@ export function day(date) {
 export function offset(date) {
   const part = offsetName.formatToParts(date).find((p) => p.type === "timeZoneName");
   const name = (part ? part.value : "GMT").replace("GMT", "UTC");
-  return name === "UTC" ? "UTC" : name;
+  return name === "UTC+00:00" ? "UTC" : name;
 }
 
 /** clock gives the time of day, to the second. */
