@@ -21,7 +21,7 @@ func ExampleStart() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	messages := memory.New(memory.Config{})
 	dial := func(ctx context.Context, producer string) (stream.Publisher, error) {
 		return messages.Publisher(ctx, producer)

@@ -101,7 +101,7 @@ func TestRabbitMQ_connectionLost_losesAndDoublesNothing(t *testing.T) {
 				waitFor(t, "confirms", func() bool { return service.Stats().Connected && s.Acknowledged() > acknowledged })
 			}
 			flush(t, service)
-			wantIDs(t, readStream(t, direct, next-1), 1, next-1)
+			wantIDs(t, readStream(t, direct, next-1), next-1)
 			stats := service.Stats()
 			if stats.Confirmed != uint64(next-1) {
 				t.Errorf("%+v", stats)
@@ -124,7 +124,7 @@ func TestRabbitMQ_absentAtStart(t *testing.T) {
 	}
 	proxy.Forward()
 	flush(t, service)
-	wantIDs(t, readStream(t, direct, 100), 1, 100)
+	wantIDs(t, readStream(t, direct, 100), 100)
 }
 
 func TestRabbitMQ_streamIsMadeLater(t *testing.T) {
@@ -136,7 +136,7 @@ func TestRabbitMQ_streamIsMadeLater(t *testing.T) {
 	waitFor(t, "a failure", func() bool { return service.Stats().Failures > 0 })
 	rabbittest.Declare(t, config, rabbit.Limits{})
 	flush(t, service)
-	wantIDs(t, readStream(t, config, 10), 1, 10)
+	wantIDs(t, readStream(t, config, 10), 10)
 }
 
 // child is the process that is killed: it writes into the spool, relays to RabbitMQ and prints what

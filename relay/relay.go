@@ -17,7 +17,8 @@ type Relay struct {
 
 	mu      sync.Mutex
 	stats   Stats
-	highest uint64        // sequence up to which something was sent in this life
+	highest uint64 // sequence up to which something was sent in this life
+	warned  time.Time
 	oldest  time.Time     // when the oldest unconfirmed record was sent; zero: none
 	changed chan struct{} // closed and replaced when something is acknowledged
 }
@@ -39,12 +40,12 @@ func (r *Relay) Run(ctx context.Context) error {
 		progress, err := r.session(ctx)
 		switch {
 		case errors.Is(err, errEnd), ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end, not a failure
 		case progress:
 			pause = r.config.MinPause
 		}
 		r.failed(ctx, err, pause)
-		if !sleep(ctx, pause/2+rand.N(pause/2+1)) {
+		if !sleep(ctx, pause/2+rand.N(pause/2+1)) { //nolint:gosec // spreads the load, is no secret
 			return nil
 		}
 		pause = min(2*pause, r.config.MaxPause)
@@ -62,17 +63,21 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// failed counts an error, and logs the first of a row.
+// failed counts an error. It warns when the stream is lost, and then once a minute.
 func (r *Relay) failed(ctx context.Context, err error, pause time.Duration) {
 	r.mu.Lock()
-	first := r.stats.Connected || r.stats.Failures == 0 || r.stats.LastError == nil || r.stats.LastError.Error() != err.Error()
+	now := r.config.Now()
+	loud := r.stats.Connected || now.Sub(r.warned) >= time.Minute
+	if loud {
+		r.warned = now
+	}
 	r.stats.Connected = false
 	r.stats.Failures++
-	r.stats.LastError, r.stats.LastErrorTime = err, r.config.Now()
+	r.stats.LastError, r.stats.LastErrorTime = err, now
 	r.stats.Unconfirmed, r.oldest = 0, time.Time{}
 	r.mu.Unlock()
 	level := slog.LevelDebug
-	if first {
+	if loud {
 		level = slog.LevelWarn
 	}
 	r.config.Logger.Log(ctx, level, "relay: stream lost, trying again", slog.String("producer", r.queue.Producer()),

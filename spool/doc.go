@@ -22,6 +22,7 @@
 //	<uuid>/identity       the producer name
 //	<uuid>/acknowledged   up to where the stream has confirmed; if lost, everything is sent again
 //	<uuid>/<first>.seg    a segment: a header, then frames (see frame.go)
+//	<uuid>/drained        says that nothing waits, if it names the last segment
 //	<uuid>/quarantine/    damaged bytes, and records that cannot be sent
 //
 // # Errors

@@ -19,6 +19,7 @@ const (
 	lockName       = "lock"
 	identityName   = "identity"
 	quarantineName = "quarantine"
+	drainedName    = "drained"
 )
 
 // folder is a locked folder below the parent.
@@ -165,6 +166,27 @@ func writeFile(path string, data []byte) error {
 		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// drained gives what the file of that name holds when nothing in the folder waits for the stream: name
+// and size of the last segment, as new records are written to a new one.
+func drained(segments []segment) []byte {
+	if len(segments) == 0 {
+		return []byte("none\n")
+	}
+	last := segments[len(segments)-1]
+	return fmt.Appendf(nil, "%s %d\n", filepath.Base(last.path), last.size)
+}
+
+// idle reports whether nothing in the folder waits for the stream, and nothing is left to be removed,
+// without reading segments: everybody looks at every left folder again and again.
+func idle(dir string) bool {
+	segments, damaged, err := listSegments(dir)
+	if err != nil || len(damaged) > 0 || len(segments) > 1 {
+		return false
+	}
+	known, err := os.ReadFile(filepath.Join(dir, drainedName))
+	return err == nil && string(known) == string(drained(segments))
 }
 
 // parseID reads a UUID in its usual form.

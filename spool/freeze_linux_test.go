@@ -11,10 +11,10 @@ import (
 func freeze(t *testing.T, dir string) (thaw func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a folder
+		if err := os.Chmod(dir, 0o500); err != nil {
 			t.Fatal(err)
 		}
-		return func() { _ = os.Chmod(dir, 0o700) } //nolint:gosec // a folder
+		return func() { _ = os.Chmod(dir, 0o700) }
 	}
 	f, err := os.Open(dir)
 	if err != nil {

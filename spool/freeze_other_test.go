@@ -10,8 +10,8 @@ import (
 // freeze makes the folder unwritable.
 func freeze(t *testing.T, dir string) (thaw func()) {
 	t.Helper()
-	if err := os.Chmod(dir, 0o500); err != nil { //nolint:gosec // a folder
+	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	return func() { _ = os.Chmod(dir, 0o700) } //nolint:gosec // a folder
+	return func() { _ = os.Chmod(dir, 0o700) }
 }

@@ -297,7 +297,7 @@ func (s *Spool) Acknowledge(_ context.Context, seq uint64) error {
 
 // Quarantine keeps a record that cannot be sent in the folder quarantine, with the reason beside it.
 // It implements relay.Queue.
-func (s *Spool) Quarantine(_ context.Context, m stream.Message, reason error) error {
+func (s *Spool) Quarantine(ctx context.Context, m stream.Message, reason error) error {
 	name := fmt.Sprintf("%020d", m.Seq)
 	if err := quarantine(s.folder.dir, name+".json", m.Payload); err != nil {
 		return err
@@ -305,7 +305,7 @@ func (s *Spool) Quarantine(_ context.Context, m stream.Message, reason error) er
 	if err := quarantine(s.folder.dir, name+".reason", []byte(reason.Error()+"\n")); err != nil {
 		return err
 	}
-	s.config.Logger.Error("spool: a record cannot be sent, put aside", slog.String("producer", s.folder.producer), slog.Uint64("seq", m.Seq), slog.Any("error", reason))
+	s.config.Logger.ErrorContext(ctx, "spool: a record cannot be sent, put aside", slog.String("producer", s.folder.producer), slog.Uint64("seq", m.Seq), slog.Any("error", reason))
 	s.count(func(c *counts) { c.quarantined++ })
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -163,6 +164,9 @@ func (s *Spool) Close() error {
 			s.closeErr = errors.Join(s.closeErr, err)
 		}
 		s.closeErr = errors.Join(s.closeErr, s.mark.file.Close())
+		if s.acknowledged == s.last {
+			s.closeErr = errors.Join(s.closeErr, os.WriteFile(filepath.Join(s.folder.dir, drainedName), drained(s.segments), 0o600))
+		}
 		s.folder.release()
 		if s.own {
 			unreserve(s.parent)
@@ -198,6 +202,10 @@ func Orphans(dir string, config Config) ([]*Spool, error) {
 			continue
 		}
 		if f == nil {
+			continue
+		}
+		if idle(child) {
+			f.release()
 			continue
 		}
 		s, err := openFolder(dir, f, config, false)

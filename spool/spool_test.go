@@ -589,6 +589,7 @@ func TestOrphans_areDrainedUnderTheirOwnName(t *testing.T) {
 		t.Errorf("the same one is given twice: %v, %v", again, err)
 	}
 	wantIDs(t, readAll(t, o, 0), 1, 3)
+	wantIDs(t, readAll(t, own, 0), 7, 8)
 	if _, err := o.Read(t.Context(), 3, 1); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v, want io.EOF", err)
 	}
@@ -602,7 +603,26 @@ func TestOrphans_areDrainedUnderTheirOwnName(t *testing.T) {
 	if orphans, err := spool.Orphans(dir, spool.Config{}); err != nil || len(orphans) != 0 {
 		t.Errorf("drained: %v, %v; want none", orphans, err)
 	}
-	wantIDs(t, readAll(t, own, 0), 7, 8)
+	// Drained, taken over, and left again with a record that waits.
+	if err := os.Rename(own.Folder(), hidden); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := filepath.Join(t.TempDir(), "spool")
+	if err := os.Symlink(dir, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	closeSpool(t, own)
+	again := open(t, elsewhere, spool.Config{})
+	if again.Producer() != left.Producer() {
+		t.Errorf("took over %s, want %s", again.Producer(), left.Producer())
+	}
+	write(t, again, records(4, 4)...)
+	closeSpool(t, again)
+	orphans, err = spool.Orphans(dir, spool.Config{})
+	if err != nil || len(orphans) != 1 || orphans[0].Stats().Pending != 1 {
+		t.Fatalf("left again: %v, %v; want one with one record", orphans, err)
+	}
+	closeSpool(t, orphans[0])
 }
 
 func TestFrames_areReadableWithoutUs(t *testing.T) {

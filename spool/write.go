@@ -71,7 +71,7 @@ func encode(r *event.Record) ([]byte, error) {
 
 // appendPayload appends the whole encoding. The encoding ends with the same members in the same order
 // when package event writes them, see its table members.
-func appendPayload(dst []byte, encoded []byte, producer string, seq uint64) []byte {
+func appendPayload(dst, encoded []byte, producer string, seq uint64) []byte {
 	dst = append(dst, encoded...)
 	dst = append(dst, `,"producer_id":"`...)
 	dst = append(dst, producer...)

@@ -2,6 +2,7 @@
 package tcpproxy
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
@@ -9,8 +10,9 @@ import (
 
 // Proxy forwards connections to an address. Make it with New.
 type Proxy struct {
-	target string
 	addr   *net.TCPAddr
+	listen func(address string) (net.Listener, error)
+	dial   func() (net.Conn, error)
 
 	mu       sync.Mutex
 	listener net.Listener // nil: connections are refused
@@ -23,8 +25,19 @@ type Proxy struct {
 // New makes a proxy to the address on a free port of this machine. It ends with the test.
 func New(t testing.TB, target string) *Proxy {
 	t.Helper()
-	p := &Proxy{target: target, conns: make(map[net.Conn]struct{})}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx := context.WithoutCancel(t.Context()) // ends in the cleanup, by closing
+	p := &Proxy{
+		conns: make(map[net.Conn]struct{}),
+		listen: func(address string) (net.Listener, error) {
+			var config net.ListenConfig
+			return config.Listen(ctx, "tcp", address)
+		},
+		dial: func() (net.Conn, error) {
+			var dialer net.Dialer
+			return dialer.DialContext(ctx, "tcp", target)
+		},
+	}
+	listener, err := p.listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +111,7 @@ func (p *Proxy) Forward() {
 	}
 	p.letGo()
 	if p.listener == nil {
-		listener, err := net.Listen("tcp", p.addr.String())
+		listener, err := p.listen(p.addr.String())
 		if err != nil {
 			return // the test sees it: connections stay refused
 		}
@@ -133,7 +146,7 @@ func (p *Proxy) serveLocked(listener net.Listener) {
 }
 
 func (p *Proxy) forward(client net.Conn) {
-	server, err := net.Dial("tcp", p.target)
+	server, err := p.dial()
 	if err != nil {
 		_ = client.Close()
 		return

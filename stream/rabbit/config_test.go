@@ -55,18 +55,27 @@ func TestConfigFromEnv_namesEveryMistake(t *testing.T) {
 		env  map[string]string
 		want []string
 	}{
-		{"port, flags", map[string]string{"RABBITMQ_STREAM_PORT": "5552x", "RABBITMQ_STREAM_TLS": "yes", "RABBITMQ_STREAM_FIXED_ADDRESS": "maybe"},
-			[]string{`RABBITMQ_STREAM_PORT: "5552x"`, `RABBITMQ_STREAM_TLS: "yes"`, `RABBITMQ_STREAM_FIXED_ADDRESS: "maybe"`}},
+		{
+			"port, flags",
+			map[string]string{"RABBITMQ_STREAM_PORT": "5552x", "RABBITMQ_STREAM_TLS": "yes", "RABBITMQ_STREAM_FIXED_ADDRESS": "maybe"},
+			[]string{`RABBITMQ_STREAM_PORT: "5552x"`, `RABBITMQ_STREAM_TLS: "yes"`, `RABBITMQ_STREAM_FIXED_ADDRESS: "maybe"`},
+		},
 		{"port out of range", map[string]string{"RABBITMQ_STREAM_PORT": "70000"}, []string{`RABBITMQ_STREAM_PORT: "70000"`}},
 		{"guest elsewhere", map[string]string{"RABBITMQ_STREAM_HOST": "rabbit.example"}, []string{"guest", `"rabbit.example"`}},
 		{"guest elsewhere, one of several", map[string]string{"RABBITMQ_STREAM_HOST": "localhost,10.0.0.1"}, []string{"guest", `"10.0.0.1"`}},
 		{"user without password", map[string]string{"RABBITMQ_STREAM_USER": "audit"}, []string{"Config.Password is empty"}},
 		{"host with a port", map[string]string{"RABBITMQ_STREAM_HOST": "a/b"}, []string{`Config.Host is "a/b"`}},
 		{"TLS files without TLS", map[string]string{"RABBITMQ_STREAM_CA_FILE": "x"}, []string{"RABBITMQ_STREAM_CA_FILE: is set, but RABBITMQ_STREAM_TLS is not"}},
-		{"TLS files", map[string]string{"RABBITMQ_STREAM_TLS": "1", "RABBITMQ_STREAM_CA_FILE": garbage, "RABBITMQ_STREAM_CERT_FILE": garbage},
-			[]string{"no certificate in PEM", "RABBITMQ_STREAM_KEY_FILE: is not set"}},
-		{"TLS files missing", map[string]string{"RABBITMQ_STREAM_TLS": "1", "RABBITMQ_STREAM_CA_FILE": "/no/such", "RABBITMQ_STREAM_CERT_FILE": garbage, "RABBITMQ_STREAM_KEY_FILE": garbage},
-			[]string{"RABBITMQ_STREAM_CA_FILE: open /no/such", "RABBITMQ_STREAM_CERT_FILE: tls:"}},
+		{
+			"TLS files",
+			map[string]string{"RABBITMQ_STREAM_TLS": "1", "RABBITMQ_STREAM_CA_FILE": garbage, "RABBITMQ_STREAM_CERT_FILE": garbage},
+			[]string{"no certificate in PEM", "RABBITMQ_STREAM_KEY_FILE: is not set"},
+		},
+		{
+			"TLS files missing",
+			map[string]string{"RABBITMQ_STREAM_TLS": "1", "RABBITMQ_STREAM_CA_FILE": "/no/such", "RABBITMQ_STREAM_CERT_FILE": garbage, "RABBITMQ_STREAM_KEY_FILE": garbage},
+			[]string{"RABBITMQ_STREAM_CA_FILE: open /no/such", "RABBITMQ_STREAM_CERT_FILE: tls:"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
