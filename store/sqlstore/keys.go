@@ -10,15 +10,15 @@ import (
 	"github.com/gormtrail/audit/store"
 )
 
-// keyFields are filtered by way of the text index, because an index of their own would lengthen every
-// write of the application. The columns are checked all the same, so a key only needs to be selective.
+// keyFields are filtered by way of the text index even without a text, because an index of their own would
+// lengthen every write of the application.
 var keyFields = []store.Field{
 	store.FieldUsername, store.FieldFullName, store.FieldSourcePK, store.FieldRequestID, store.FieldTraceID,
 	store.FieldSessionKey, store.FieldIPAddress, store.FieldTxID, store.FieldChangedField,
 }
 
 // indexedFields have an index in the table itself.
-var indexedFields = []store.Field{store.FieldLogID, store.FieldUserID, store.FieldObjectID, store.FieldBatchID}
+var indexedFields = []store.Field{store.FieldUserID, store.FieldObjectID, store.FieldBatchID}
 
 var keyEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
@@ -28,7 +28,7 @@ func key(kind, value string) string {
 	return "_" + keyEncoding.EncodeToString(sum[:13])
 }
 
-// keysOf gives the keys of a record, between spaces.
+// keysOf gives the keys of a record, between spaces: one for each value of each field.
 func keysOf(r event.Record) string {
 	var keys []string
 	add := func(f store.Field, values ...string) {
@@ -38,28 +38,23 @@ func keysOf(r event.Record) string {
 			}
 		}
 	}
-	for _, f := range keyFields {
-		switch f {
-		case store.FieldUsername:
-			add(f, r.Username)
-		case store.FieldFullName:
-			add(f, r.FullName)
-		case store.FieldSourcePK:
-			add(f, r.SourcePK)
-		case store.FieldRequestID:
-			add(f, r.RequestID)
-		case store.FieldTraceID:
-			add(f, r.TraceID)
-		case store.FieldSessionKey:
-			add(f, r.SessionKey)
-		case store.FieldIPAddress:
-			add(f, r.IPAddress)
-		case store.FieldTxID:
-			add(f, r.TxID)
-		case store.FieldChangedField:
-			add(f, r.ChangedFields...)
-		}
-	}
+	add(store.FieldUserID, r.UserID)
+	add(store.FieldAction, string(r.Action))
+	add(store.FieldObjectType, r.ObjectType)
+	add(store.FieldObjectID, r.ObjectID)
+	add(store.FieldTenantID, r.TenantID)
+	add(store.FieldBatchID, r.BatchID)
+	add(store.FieldBatchAction, string(r.BatchAction))
+	add(store.FieldUsername, r.Username)
+	add(store.FieldFullName, r.FullName)
+	add(store.FieldSourceModel, r.SourceModel)
+	add(store.FieldSourcePK, r.SourcePK)
+	add(store.FieldRequestID, r.RequestID)
+	add(store.FieldTraceID, r.TraceID)
+	add(store.FieldSessionKey, r.SessionKey)
+	add(store.FieldIPAddress, r.IPAddress)
+	add(store.FieldTxID, r.TxID)
+	add(store.FieldChangedField, r.ChangedFields...)
 	// Nothing asks for these yet; an index without them would have to be made again.
 	for _, t := range store.ChangeTokens(r) {
 		keys = append(keys, key("chg", t))
@@ -70,7 +65,8 @@ func keysOf(r event.Record) string {
 	return strings.Join(keys, " ")
 }
 
-// match is what the text index is asked for: all terms, and of each list of keys one.
+// match is what the text index is asked for: all terms, and of each list of keys one. The columns are
+// compared all the same, so a key only needs to be selective.
 type match struct {
 	terms []store.Term
 	keys  [][]string
@@ -80,15 +76,13 @@ type match struct {
 // indexes do better, or as well.
 func newMatch(q store.Query, terms []store.Term) (match, bool) {
 	m := match{terms: terms}
-	own := false
+	own, seldom := false, false
 	for _, f := range q.Filters {
-		if f.Not {
+		if f.Not || f.Field == store.FieldLogID {
+			own = own || !f.Not
 			continue
 		}
 		own = own || slices.Contains(indexedFields, f.Field)
-		if !slices.Contains(keyFields, f.Field) {
-			continue
-		}
 		var keys []string
 		for _, v := range f.Values {
 			if v = filterKey(f.Field, v); v != "" {
@@ -97,7 +91,8 @@ func newMatch(q store.Query, terms []store.Term) (match, bool) {
 		}
 		if len(keys) > 0 {
 			m.keys = append(m.keys, keys)
+			seldom = seldom || slices.Contains(keyFields, f.Field)
 		}
 	}
-	return m, len(terms) > 0 || len(m.keys) > 0 && !own
+	return m, len(terms) > 0 || seldom && !own
 }
