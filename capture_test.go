@@ -186,6 +186,36 @@ func TestSummary_ofManyRows(t *testing.T) {
 	})
 }
 
+func TestRecord_tooLarge_isCutAndVerifies(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, plain *gorm.DB) {
+		reg := company(t)
+		must(t, plain.AutoMigrate(reg.Models()...))
+		must(t, plain.Use(audit.New(audit.Config{Registry: reg, Scope: audit.ScopeAll})))
+		take := newRecords(t, plain)
+		c := Customer{Name: "Ada", Email: strings.Repeat("é", 600_000)}
+		must(t, plain.Create(&c).Error)
+		must(t, plain.Model(&c).Update("email", strings.Repeat("x", 600_000)).Error)
+		records := take()
+		if len(records) != 2 {
+			t.Fatalf("%d records, want 2", len(records))
+		}
+		for _, r := range records {
+			data, err := event.Encode(r)
+			must(t, err)
+			hash, err := event.ContentHash(r)
+			must(t, err)
+			if len(data) > event.MaxSize || !r.IsTruncated || r.UntruncatedSize < 600_000 || r.RecordHash != hash {
+				t.Errorf("%d bytes, truncated %v from %d, hash %s, want %s", len(data), r.IsTruncated, r.UntruncatedSize, r.RecordHash, hash)
+			}
+			i := slices.IndexFunc(r.Changes, func(c event.Change) bool { return c.Field == "email" })
+			if i < 0 || !r.Changes[i].Truncated || r.ObjectRepr != "Ada" {
+				t.Errorf("changes %d", i)
+			}
+		}
+	})
+}
+
 // Based is built on gorm.Model.
 type Based struct {
 	gorm.Model

@@ -96,7 +96,8 @@ func WithActor(ctx context.Context, actor Actor) context.Context {
 
 // WithActorFunc gives a context whose actor is asked for when a change is recorded: for middleware
 // that runs before authentication does. resolve must be safe for concurrent use, and must not change
-// its answer once it was true. If it answers false, nobody is known to act.
+// its answer once it was true. If it answers false, nobody is known to act. It is called while the
+// statement's connection is in use: on a pool of one connection it must not ask for another.
 func WithActorFunc(ctx context.Context, resolve func() (Actor, bool)) context.Context {
 	return with(ctx, func(s *scope) { s.actor = resolve })
 }
