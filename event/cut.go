@@ -30,14 +30,14 @@ func (r *Record) fit(data []byte) []byte {
 	}
 	// The stamps do not count: a record that was stamped and decoded must not be cut again.
 	limit := MaxSize - MaxStamp + min(r.stampSize(), MaxStamp)
-	for data = r.append(data[:0], everything); len(data) > limit; data = r.append(data[:0], everything) {
+	for data = r.append(data[:0]); len(data) > limit; data = r.append(data[:0]) {
 		if !r.cut(len(data) - limit) {
 			r.dropLast()
 		}
 	}
 	if sealed {
 		r.RecordHash = r.hash()
-		data = r.append(data[:0], everything)
+		data = r.append(data[:0])
 	}
 	return data
 }

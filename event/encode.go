@@ -40,7 +40,7 @@ func Encode(r Record) ([]byte, error) {
 	if err := r.validate(); err != nil {
 		return nil, err
 	}
-	data := r.append(make([]byte, 0, 1024), everything)
+	data := r.append(make([]byte, 0, 1024))
 	if len(data) <= MaxSize-MaxStamp {
 		return data, nil
 	}
@@ -50,7 +50,7 @@ func Encode(r Record) ([]byte, error) {
 // MarshalJSON implements json.Marshaler with the wire format. It neither cuts nor validates; see
 // Encode.
 func (r Record) MarshalJSON() ([]byte, error) {
-	return r.append(nil, everything), nil
+	return r.append(nil), nil
 }
 
 func (r *Record) validate() error {
@@ -67,26 +67,23 @@ func (r *Record) validate() error {
 	return nil
 }
 
-func everything(*member) bool { return true }
-
-// append appends the encoding of r to dst, with the members that want chooses and the unknown ones.
-func (r *Record) append(dst []byte, want func(*member) bool) []byte {
+// append appends the encoding of r to dst.
+func (r *Record) append(dst []byte) []byte {
 	start := len(dst)
 	for i := range members {
-		if m := &members[i]; want(m) {
-			dst = r.appendMember(dst, m)
-		}
+		dst = r.appendMember(dst, &members[i])
 	}
 	for _, name := range sortedNames(r.unknown) {
-		dst = append(dst, ',')
-		dst = append(appendString(dst, name), ':')
-		dst = appendRaw(dst, r.unknown[name], MaxDepth-1)
+		dst = r.appendUnknown(dst, name)
 	}
-	if len(dst) == start {
-		return append(dst, '{', '}')
-	}
-	dst[start] = '{' // in the place of the first member's comma
+	dst[start] = '{' // in the place of the first member's comma; some are always there
 	return append(dst, '}')
+}
+
+func (r *Record) appendUnknown(dst []byte, name string) []byte {
+	dst = append(dst, ',')
+	dst = append(appendString(dst, name), ':')
+	return appendRaw(dst, r.unknown[name], MaxDepth-1)
 }
 
 // appendMember appends a comma, the name and the value, or nothing if the value is left out.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -50,8 +51,9 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("no fixpoint\n%s", cmp.Diff(string(once), string(twice)))
 		}
 		if r.IsTruncated == again.IsTruncated {
-			if d := cmp.Diff(r, again, exportAll); d != "" {
-				t.Fatalf("%.300s\n%s", data, d)
+			// cmp.Diff takes twice the time for each level of nested lists.
+			if !reflect.DeepEqual(r, again) {
+				t.Fatalf("%.300s\n%+v\n%+v", data, r, again)
 			}
 			h1, _ := event.ContentHash(r)
 			if h2, _ := event.ContentHash(again); h1 != h2 {
@@ -63,8 +65,8 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		again.ProducerID, again.Seq = "p", 9
-		if d := cmp.Diff(again, stamped, exportAll); d != "" {
-			t.Fatal(d)
+		if !reflect.DeepEqual(again, stamped) {
+			t.Fatalf("%+v\n%+v", again, stamped)
 		}
 	})
 }

@@ -1,10 +1,10 @@
 package event
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 )
 
 // hashDomain keeps the hashes of records apart from other uses of SHA-256.
@@ -22,25 +22,33 @@ func ContentHash(r Record) (string, error) {
 	return r.hash(), nil
 }
 
-func (r *Record) hash() string {
-	data := r.append(make([]byte, 0, 1024), func(m *member) bool { return m.kind != transport })
-	type span struct{ name, value []byte }
-	spans := make([]span, 0, len(members))
-	_ = eachMember(data, func(name, value []byte) error {
-		spans = append(spans, span{name, value})
-		return nil
-	})
-	slices.SortFunc(spans, func(a, b span) int { return bytes.Compare(a.name, b.name) })
-	h := sha256.New()
-	h.Write([]byte(hashDomain))
-	next := []byte("{")
-	for _, s := range spans {
-		h.Write(next)
-		h.Write(s.name)
-		h.Write([]byte(":"))
-		h.Write(s.value)
-		next = []byte(",")
+// hashed are the members that the hash is over, sorted by their names.
+var hashed = func() []*member {
+	var list []*member
+	for i := range members {
+		if members[i].kind != transport {
+			list = append(list, &members[i])
+		}
 	}
-	h.Write([]byte("}"))
-	return hex.EncodeToString(h.Sum(nil))
+	slices.SortFunc(list, func(a, b *member) int { return strings.Compare(a.name, b.name) })
+	return list
+}()
+
+func (r *Record) hash() string {
+	data := append(make([]byte, 0, 1024), hashDomain...)
+	start := len(data)
+	unknown := sortedNames(r.unknown)
+	for _, m := range hashed {
+		for len(unknown) > 0 && unknown[0] < m.name {
+			data = r.appendUnknown(data, unknown[0])
+			unknown = unknown[1:]
+		}
+		data = r.appendMember(data, m)
+	}
+	for _, name := range unknown {
+		data = r.appendUnknown(data, name)
+	}
+	data[start] = '{' // in the place of the first member's comma; some are always there
+	sum := sha256.Sum256(append(data, '}'))
+	return hex.EncodeToString(sum[:])
 }

@@ -55,7 +55,7 @@ func appendValue(dst []byte, v any, allowed int) []byte {
 	case rawValue:
 		return append(dst, v...)
 	case json.RawMessage:
-		return appendRaw(dst, v, allowed)
+		return appendSorted(dst, v, allowed)
 	case map[string]any:
 		if allowed > 0 && v != nil {
 			return appendMap(dst, v, allowed)
@@ -81,7 +81,21 @@ func appendValue(dst []byte, v any, allowed int) []byte {
 	if err != nil {
 		return appendString(dst, unencodable+err.Error())
 	}
-	return appendRaw(dst, data, allowed)
+	return appendSorted(dst, data, allowed)
+}
+
+// appendSorted is appendRaw for values of the application's own fields, which are decoded into maps:
+// it sorts the names in objects, so that the encoding is the same before and after.
+func appendSorted(dst, raw []byte, allowed int) []byte {
+	raw = appendRaw(nil, raw, allowed)
+	if raw[0] != '{' && raw[0] != '[' {
+		return append(dst, raw...)
+	}
+	var v any
+	if decodeAny(raw, &v) != nil { // cannot be: appendRaw gives valid JSON
+		return append(dst, raw...)
+	}
+	return appendValue(dst, v, allowed)
 }
 
 // appendMap appends m with its names sorted.
