@@ -4,13 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"time"
 )
 
 // Config is the configuration of a spool. The zero value has the defaults.
 type Config struct {
-	// Service is the first part of the producer name, service/uuid, of a new folder. A folder that was
-	// taken over keeps its name: the stream knows the producer by it.
+	// Service is the first part of the producer name, service/uuid, of a new folder: up to 200 letters,
+	// digits and . _ - of ASCII. A folder that was taken over keeps its name: the stream knows the
+	// producer by it.
 	//
 	// Defaults to "audit".
 	Service string
@@ -77,11 +79,13 @@ func (c Config) withDefaults() Config {
 
 const minSegment = 4 << 10
 
+var serviceName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}$`)
+
 func (c Config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("spool: Config."+format, args...)) }
-	if len(c.Service) > 200 {
-		bad("Service has %d bytes, want at most 200", len(c.Service))
+	if !serviceName.MatchString(c.Service) {
+		bad("Service is %.210q, want up to 200 letters, digits and . _ - of ASCII", c.Service)
 	}
 	if c.SegmentBytes < minSegment || c.SegmentBytes > 1<<30 {
 		bad("SegmentBytes is %d, want 0 (default) or %d to %d", c.SegmentBytes, minSegment, 1<<30)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +36,9 @@ type identity struct {
 	Format   int    `json:"format"`
 	Producer string `json:"producer"`
 }
+
+// producerName is the form of a producer name. It goes into records without quoting.
+var producerName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}/[0-9a-f-]{36}$`)
 
 // release unlocks: closing alone would not, while a child that is just being started holds a copy of
 // the descriptor.
@@ -120,7 +124,7 @@ func (f *folder) identify(service string) error {
 		return fmt.Errorf("spool: %w", err)
 	}
 	var known identity
-	if err == nil && json.Unmarshal(data, &known) == nil && known.Producer != "" {
+	if err == nil && json.Unmarshal(data, &known) == nil && producerName.MatchString(known.Producer) {
 		if known.Format > version {
 			return fmt.Errorf("%w: %s has format %d, want at most %d", ErrFormat, path, known.Format, version)
 		}

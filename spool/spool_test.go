@@ -213,7 +213,7 @@ func TestOpen_folderThatCannotBeWritten(t *testing.T) {
 
 func TestOpen_wrongConfig(t *testing.T) {
 	t.Parallel()
-	_, err := spool.Open(t.TempDir(), spool.Config{Service: strings.Repeat("s", 300), SegmentBytes: 100, MaxBytes: 1, CommitTimeout: -1})
+	_, err := spool.Open(t.TempDir(), spool.Config{Service: `a"b`, SegmentBytes: 100, MaxBytes: 1, CommitTimeout: -1})
 	for _, field := range []string{"Service", "SegmentBytes", "MaxBytes", "CommitTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+field) {
 			t.Errorf("%v does not name %s", err, field)

@@ -39,6 +39,9 @@ func (s *Spool) Write(ctx context.Context, records []event.Record) error {
 	var rejected []error
 	for i := range records {
 		encoded, err := encode(&records[i])
+		if err == nil && len(encoded) > maxBody/2 {
+			err = fmt.Errorf("%d bytes, want at most %d", len(encoded), maxBody/2)
+		}
 		if err != nil {
 			rejected = append(rejected, fmt.Errorf("record %q: %w", records[i].LogID, err))
 			continue
