@@ -3,6 +3,7 @@ package rabbit_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -150,7 +151,7 @@ func TestCredentials_ofAnyCharacters(t *testing.T) {
 }
 
 // manage calls the management API.
-func manage(t *testing.T, method, path, body string) {
+func manage(t *testing.T, method, path, body string) (answer string) {
 	t.Helper()
 	base, err := url.Parse(testservers.RabbitMQManagement(t))
 	if err != nil {
@@ -172,9 +173,14 @@ func manage(t *testing.T, method, path, body string) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s", method, path, response.Status)
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
 	}
+	if response.StatusCode >= 300 {
+		t.Fatalf("%s %s: %s: %s", method, path, response.Status, data)
+	}
+	return string(data)
 }
 
 func TestRetention_givesBounds(t *testing.T) {
@@ -215,5 +221,45 @@ func TestRetention_givesBounds(t *testing.T) {
 	messages, err := late.Read(t.Context(), 1)
 	if err != nil || messages[0].Offset < bounds.First {
 		t.Errorf("the first message has the offset %v (%v), want at least %d", messages, err, bounds.First)
+	}
+}
+
+// TestOpenAndClose_leavesNothing: no connection stays; goroutines are looked for at the end of all
+// tests.
+func TestOpenAndClose_leavesNothing(t *testing.T) {
+	t.Parallel()
+	config := rabbittest.Stream(t)
+	for i := range 20 {
+		p, err := rabbit.NewPublisher(t.Context(), config, "name")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Publish(t.Context(), []stream.Message{{Seq: uint64(i + 1), Payload: []byte("{}")}}); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Confirmed()
+		s, err := rabbit.NewSource(t.Context(), config, "group", stream.SourceOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		messages, err := s.Read(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Commit(t.Context(), messages[0].Offset); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(p.Close(), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The server's own list of who publishes to the stream and reads from it.
+	path := "/api/stream/publishers/" + url.PathEscape("/") + "/" + config.Stream
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if body := strings.TrimSpace(manage(t, http.MethodGet, path, "")); body == "[]" {
+			return
+		} else if time.Now().After(deadline) {
+			t.Fatalf("the server has still publishers: %s", body)
+		}
 	}
 }
