@@ -138,6 +138,7 @@ func TestImportClosure(t *testing.T) {
 	packages := strings.Fields(string(goList(t, "./...")))
 	for _, rule := range importRules {
 		if !slices.Contains(packages, strings.TrimSuffix(module+"/"+rule.pkg, "/")) {
+			t.Errorf("there is no package %q, which importRules names", rule.pkg)
 			continue
 		}
 		t.Run("audit/"+rule.pkg, func(t *testing.T) {

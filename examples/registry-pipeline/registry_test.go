@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // The releases are public and never change.
 const (
 	firstVersion, secondVersion = "20.7.3", "24.6.1"
-	wait                        = 3 * time.Minute
+	wait                        = 10 * time.Minute
 )
 
 var (
@@ -119,7 +119,7 @@ func TestRegistry_consumerKilled(t *testing.T) {
 		{firstVersion, nil, first, 100},
 		{secondVersion, first, second, 1000},
 	} {
-		consumer := startConsumer(t, program, p.settings)
+		consumer := startConsumer(t, program, p.settings, 50) // in small steps, to die between two
 		gate.closeAfter(step.statements)
 		type result struct {
 			differences []difference
@@ -135,7 +135,7 @@ func TestRegistry_consumerKilled(t *testing.T) {
 		kill(t, consumer)
 		t.Logf("%s: killed with %d records of %d in the store", step.version, total(t, ctx, p), p.auditor.Stats().Emitted)
 		gate.open()
-		restarted := startConsumer(t, program, p.settings)
+		restarted := startConsumer(t, program, p.settings, 1000)
 		got := <-imported
 		kill(t, restarted)
 		if got.err != nil {
@@ -222,7 +222,7 @@ func buildConsumer(t *testing.T) string {
 }
 
 // startConsumer starts auditlog consume in a process of its own.
-func startConsumer(t *testing.T, program string, s settings) *exec.Cmd {
+func startConsumer(t *testing.T, program string, s settings, batchSize int) *exec.Cmd {
 	t.Helper()
 	u, err := url.Parse(s.opensearch.Addresses[0])
 	if err != nil {
@@ -232,7 +232,7 @@ func startConsumer(t *testing.T, program string, s settings) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "consume", "--consumer-name", "worker-01", "--group", group, "--batch-size", "50",
+	cmd := exec.Command(program, "consume", "--consumer-name", "worker-01", "--group", group, "--batch-size", strconv.Itoa(batchSize),
 		"--dead-letters", s.deadLetters().Stream)
 	cmd.Dir = t.TempDir() // without a .env
 	cmd.Env = append(os.Environ(),
