@@ -70,16 +70,18 @@ func keysOf(r event.Record) string {
 type match struct {
 	terms []store.Term
 	keys  [][]string
+	// whole says that this is all that the query asks for.
+	whole bool
 }
 
 // newMatch gives what the text index can do for the query. The second value is false if the table's own
 // indexes do better, or as well.
 func newMatch(q store.Query, terms []store.Term) (match, bool) {
-	m := match{terms: terms}
+	m := match{terms: terms, whole: q.From.IsZero() && q.To.IsZero()}
 	own, seldom := false, false
 	for _, f := range q.Filters {
 		if f.Not || f.Field == store.FieldLogID {
-			own = own || !f.Not
+			own, m.whole = own || !f.Not, false
 			continue
 		}
 		own = own || slices.Contains(indexedFields, f.Field)
@@ -89,6 +91,7 @@ func newMatch(q store.Query, terms []store.Term) (match, bool) {
 				keys = append(keys, key(string(f.Field), v))
 			}
 		}
+		m.whole = m.whole && len(keys) > 0
 		if len(keys) > 0 {
 			m.keys = append(m.keys, keys)
 			seldom = seldom || slices.Contains(keyFields, f.Field)

@@ -17,20 +17,16 @@ import (
 // some.
 type postgresText struct {
 	s *Store
-	// expr is the indexed expression.
-	expr string
 }
 
-func newPostgresText(s *Store) *postgresText {
-	return &postgresText{s: s, expr: "array_to_tsvector(string_to_array(btrim(words || ' ' || keys), ' '))"}
-}
+func newPostgresText(s *Store) *postgresText { return &postgresText{s: s} }
 
 func (x *postgresText) create() []string {
 	n := x.s.names
 	return []string{
 		"DROP TABLE IF EXISTS " + n.table("_text"),
-		"CREATE TABLE " + n.table("_text") + ` (log_id text COLLATE "C" PRIMARY KEY, words text COLLATE "C" NOT NULL, keys text COLLATE "C" NOT NULL)`,
-		"CREATE INDEX " + n.index("_text_gin") + " ON " + n.table("_text") + " USING gin ((" + x.expr + "))",
+		"CREATE TABLE " + n.table("_text") + ` (log_id text COLLATE "C" PRIMARY KEY, words text COLLATE "C" NOT NULL, lexemes tsvector NOT NULL)`,
+		"CREATE INDEX " + n.index("_text_gin") + " ON " + n.table("_text") + " USING gin (lexemes)",
 		"DELETE FROM " + n.table("_meta") + " WHERE name = 'text_xid'",
 	}
 }
@@ -135,7 +131,7 @@ func (x *postgresText) missing(ctx context.Context, conn gorm.ConnPool, from int
 // add indexes the records.
 func (x *postgresText) add(ctx context.Context, conn gorm.ConnPool, rows []transacted) error {
 	var b strings.Builder
-	b.WriteString("INSERT INTO " + x.s.names.table("_text") + " (log_id, words, keys) VALUES ")
+	b.WriteString("INSERT INTO " + x.s.names.table("_text") + " (log_id, words, lexemes) VALUES ")
 	for i, r := range rows {
 		record, err := event.Decode(r.body)
 		if err != nil {
@@ -145,36 +141,67 @@ func (x *postgresText) add(ctx context.Context, conn gorm.ConnPool, rows []trans
 		if i > 0 {
 			b.WriteByte(',')
 		}
+		words := store.SearchText(record)
 		b.WriteByte('(')
-		for j, v := range []string{r.logID, store.SearchText(record), keysOf(record)} {
-			if j > 0 {
-				b.WriteByte(',')
-			}
-			writeLiteral(&b, v)
-		}
-		b.WriteByte(')')
+		writeLiteral(&b, r.logID)
+		b.WriteByte(',')
+		writeLiteral(&b, words)
+		b.WriteString(",array_to_tsvector(string_to_array(")
+		writeLiteral(&b, strings.TrimSpace(words+" "+keysOf(record)))
+		b.WriteString(",' ')))")
 	}
 	b.WriteString(" ON CONFLICT (log_id) DO NOTHING")
 	_, err := conn.ExecContext(ctx, b.String())
 	return err
 }
 
-// search answers with one statement; the database chooses between the index of words and that of times.
+// search looks first how many records match. If they are few, they are read and put in order; if they are
+// many, records are read in their order until enough have matched. Left to itself the database often takes
+// the second way for few matches, because it cannot know how words go together, and then reads everything.
 func (x *postgresText) search(ctx context.Context, q store.Query, m match) (store.Page, error) {
-	return x.s.searchWhere(ctx, q, func(b *builder) {
-		b.write(" AND log_id IN (SELECT log_id FROM ", x.s.names.table("_text"), " WHERE ", x.expr, " @@ ", b.arg(x.expression(m)), "::tsquery")
-		for _, t := range m.terms {
-			if len(t.Words) == 1 {
-				continue
-			}
-			phrase := " " + strings.Join(t.Words, " ")
-			if !t.Prefix {
-				phrase += " "
-			}
-			b.write(" AND strpos(' ' || words || ' ', ", b.arg(phrase), ") > 0")
+	n := x.s.names
+	limit := q.TotalLimit
+	if limit < 0 {
+		limit = store.TotalLimit
+	}
+	b := builder{d: x.s.d}
+	b.write("SELECT count(*) FROM (SELECT 1 FROM ", n.table("_text"), " WHERE ")
+	x.condition(&b, m)
+	b.write(" LIMIT ", strconv.Itoa(limit+1), ") AS found")
+	var count int64
+	if err := x.s.pool.QueryRowContext(ctx, b.String(), b.args...).Scan(&count); err != nil {
+		return store.Page{}, err
+	}
+	var total *int64
+	if m.whole {
+		total = &count
+	}
+	return x.s.searchWhere(ctx, q, total, func(b *builder) {
+		if count <= int64(limit) {
+			b.write(" AND log_id IN (SELECT log_id FROM ", n.table("_text"), " WHERE ")
+			x.condition(b, m)
+			b.WriteString(" OFFSET 0)") // keeps the condition in its place
+			return
 		}
-		b.WriteString(")")
+		b.WriteString(" AND (SELECT ")
+		x.condition(b, m)
+		b.write(" FROM ", n.table("_text"), " AS x WHERE x.log_id = ", n.table(""), ".log_id)")
 	})
+}
+
+// condition writes that the words and keys match.
+func (x *postgresText) condition(b *builder, m match) {
+	b.write("lexemes @@ ", b.arg(x.expression(m)), "::tsquery")
+	for _, t := range m.terms {
+		if len(t.Words) == 1 {
+			continue
+		}
+		phrase := " " + strings.Join(t.Words, " ")
+		if !t.Prefix {
+			phrase += " "
+		}
+		b.write(" AND strpos(' ' || words || ' ', ", b.arg(phrase), ") > 0")
+	}
 }
 
 // expression gives m in the language of tsquery. Words have letters and digits only, so nothing in them

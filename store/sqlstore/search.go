@@ -58,11 +58,12 @@ func (s *Store) Get(ctx context.Context, logID string, filters ...store.Filter) 
 
 // searchPlain answers a query without Text.
 func (s *Store) searchPlain(ctx context.Context, q store.Query) (store.Page, error) {
-	return s.searchWhere(ctx, q, func(*builder) {})
+	return s.searchWhere(ctx, q, nil, func(*builder) {})
 }
 
-// searchWhere answers a query but for its Text; more writes conditions for that.
-func (s *Store) searchWhere(ctx context.Context, q store.Query, more func(b *builder)) (store.Page, error) {
+// searchWhere answers a query but for its Text; more writes conditions for that. total is the number of
+// matches if it is known, or more than the limit.
+func (s *Store) searchWhere(ctx context.Context, q store.Query, total *int64, more func(b *builder)) (store.Page, error) {
 	b := builder{d: s.d}
 	b.write("SELECT ts, log_id, body FROM ", s.names.table(""))
 	s.where(&b, q.Filters, q.From, q.To)
@@ -87,16 +88,18 @@ func (s *Store) searchWhere(ctx context.Context, q store.Query, more func(b *bui
 		page.Total, page.TotalExact = capTotal(int64(q.Offset+len(found)), q.TotalLimit)
 		return page, nil
 	}
-	b = builder{d: s.d}
-	b.write("SELECT count(*) FROM (SELECT 1 FROM ", s.names.table(""))
-	s.where(&b, q.Filters, q.From, q.To)
-	more(&b)
-	b.write(" LIMIT ", strconv.Itoa(q.TotalLimit+1), ") AS found")
-	var total int64
-	if err := s.pool.QueryRowContext(ctx, b.String(), b.args...).Scan(&total); err != nil {
-		return store.Page{}, err
+	if total == nil {
+		b = builder{d: s.d}
+		b.write("SELECT count(*) FROM (SELECT 1 FROM ", s.names.table(""))
+		s.where(&b, q.Filters, q.From, q.To)
+		more(&b)
+		b.write(" LIMIT ", strconv.Itoa(q.TotalLimit+1), ") AS found")
+		total = new(int64)
+		if err := s.pool.QueryRowContext(ctx, b.String(), b.args...).Scan(total); err != nil {
+			return store.Page{}, err
+		}
 	}
-	page.Total, page.TotalExact = capTotal(total, q.TotalLimit)
+	page.Total, page.TotalExact = capTotal(*total, q.TotalLimit)
 	return page, nil
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // textVersion is the version of what is in a text index. An index of another version is made again.
-const textVersion = "2"
+const textVersion = "3"
 
 // textIndex finds records by their words and keys. It is filled outside the application's transactions,
 // when it is searched: an index of words is most of what a write would cost.
