@@ -31,7 +31,22 @@ type BatchOptions struct {
 	Model any
 	// Extra are fields of every record of the batch, such as import_source.
 	Extra Fields
+	// Always says that a summary is written without errors as well.
+	//
+	// Defaults to false: only a batch with errors has one.
+	Always bool
+	// Progress is told how many objects are committed and how many errors there were, after a commit
+	// that brought objects and after AddError: not once for each of them, but always of the newest
+	// numbers. Its calls do not overlap, and the numbers do not fall. It is called by the goroutine
+	// that commits or adds, so it should be fast. A panic in it is recovered.
+	//
+	// Defaults to nothing.
+	Progress func(processed, errors int64)
 }
+
+// ExtraParentBatch is the extra field of the records of a batch that was started within another one,
+// with the batch_id of that.
+const ExtraParentBatch = "parent_batch_id"
 
 // Batch links the records of many changes by a batch_id. Its methods may be called concurrently.
 type Batch struct {
@@ -42,17 +57,25 @@ type Batch struct {
 	ctx        context.Context //nolint:containedctx // what Context gives
 	db         *gorm.DB
 	handle     *handle
+	parent     *Batch // nil: none
+	always     bool
+	progress   *progress
 
 	processed atomic.Int64 // committed objects
 
-	mu     sync.Mutex
-	errors []string
-	failed int64
-	ended  bool
+	mu         sync.Mutex
+	errors     []string
+	failed     int64
+	ended      bool
+	summarized bool
 }
 
 // StartBatch starts a batch. Changes made in its Context belong to it, whether in one transaction or
 // in many. A batch is an audit context, also without an actor. End ends it.
+//
+// A batch started in the context of another is nested: its records have its own id and the outer one's
+// extra fields and, as ExtraParentBatch, its id. Objects that it commits count for the outer batch as
+// well; its errors do not, unless the application adds them there.
 //
 // The error wraps ErrEntry if opts are wrong, and is ErrNotInstalled if db has no plugin.
 func StartBatch(db *gorm.DB, opts BatchOptions) (*Batch, error) {
@@ -64,7 +87,16 @@ func StartBatch(db *gorm.DB, opts BatchOptions) (*Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{id: event.NewID(h.auditor.cfg.Clock()), action: action, extra: maps.Clone(opts.Extra), handle: h}
+	b := &Batch{id: event.NewID(h.auditor.cfg.Clock()), action: action, handle: h, always: opts.Always, extra: make(Fields)}
+	if s := scopeOf(db.Statement.Context); s != nil && s.batch != nil {
+		b.parent = s.batch
+		maps.Copy(b.extra, b.parent.extra)
+		b.extra[ExtraParentBatch] = b.parent.id
+	}
+	maps.Copy(b.extra, opts.Extra)
+	if opts.Progress != nil {
+		b.progress = &progress{tell: opts.Progress}
+	}
 	if !isNil(opts.Model) {
 		typ, ok := typeOf(opts.Model)
 		if !ok {
@@ -113,16 +145,79 @@ func (b *Batch) AddError(err error) {
 	if err == nil {
 		return
 	}
+	// Code of the application, outside the lock.
+	text := ""
+	if panicked := guard("Error of an error", func() error { text = err.Error(); return nil }); panicked != nil {
+		text = fmt.Sprintf("%T: %v", err, panicked)
+	}
+	text, _ = b.handle.auditor.rules.Text(text)
+	text = cutRunes(strings.ToValidUTF8(text, "\uFFFD"), maxBatchError)
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.failed++
 	if len(b.errors) < maxBatchErrors {
-		text, _ := b.handle.auditor.rules.Text(err.Error())
-		b.errors = append(b.errors, cutRunes(strings.ToValidUTF8(text, "\uFFFD"), maxBatchError))
+		b.errors = append(b.errors, text)
+	}
+	late := b.summarized
+	b.mu.Unlock()
+	if late {
+		b.handle.auditor.report(b.ctx, KindBatch, fmt.Errorf("audit: an error came after the summary of batch %s: %s", b.id, text))
+	}
+	b.report()
+}
+
+// add counts committed objects, for the batches around b as well.
+func (b *Batch) add(n int64) {
+	for ; b != nil; b = b.parent {
+		b.processed.Add(n)
+		b.report()
 	}
 }
 
-// End ends the batch. If there were errors it writes the summary: how many objects were committed, how
+// report tells of the progress.
+func (b *Batch) report() {
+	if b.progress == nil {
+		return
+	}
+	err := b.progress.report(func() (int64, int64) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.processed.Load(), b.failed
+	})
+	b.handle.auditor.report(b.ctx, KindHook, err)
+}
+
+// progress makes calls that do not overlap: who comes while one is under way leaves the newest numbers
+// to it, so that a callback may use the batch, and nobody waits for it.
+type progress struct {
+	tell func(processed, errors int64)
+
+	mu    sync.Mutex
+	busy  bool
+	again bool
+}
+
+func (p *progress) report(numbers func() (int64, int64)) error {
+	p.mu.Lock()
+	p.again = true
+	if p.busy {
+		p.mu.Unlock()
+		return nil
+	}
+	p.busy = true
+	var errs []error
+	for p.again {
+		p.again = false
+		p.mu.Unlock()
+		processed, failed := numbers()
+		errs = append(errs, guard("BatchOptions.Progress", func() error { p.tell(processed, failed); return nil }))
+		p.mu.Lock()
+	}
+	p.busy = false
+	p.mu.Unlock()
+	return errors.Join(errs...)
+}
+
+// End ends the batch. If there were errors, or with Always, it writes the summary: how many objects were committed, how
 // many errors there were, and the first of them. If the batch was started on a transaction, that waits
 // for its end, be it commit or rollback, so that the summary is there in any case and its numbers are
 // final; it is written in a transaction of its own. End may be called again, and then does nothing.
@@ -133,7 +228,7 @@ func (b *Batch) End() error {
 	ended, failed := b.ended, b.failed
 	b.ended = true
 	b.mu.Unlock()
-	if ended || failed == 0 {
+	if ended || failed == 0 && !b.always {
 		return nil
 	}
 	var written error
@@ -155,13 +250,14 @@ func (b *Batch) summarize() error {
 	w, err := whoOf(b.ctx)
 	b.handle.auditor.report(b.ctx, KindModel, err)
 	b.mu.Lock()
+	b.summarized = true
 	r := event.Record{
 		ObjectType: b.objectType, BatchSummary: true, TotalProcessed: b.processed.Load(), ErrorCount: b.failed,
 		Errors: append([]string(nil), b.errors...),
 	}
 	b.mu.Unlock()
 	r.ChangeMessage = event.TextMessage(fmt.Sprintf("%d processed, %d errors", r.TotalProcessed, r.ErrorCount))
-	if r.TotalProcessed == 0 {
+	if r.TotalProcessed == 0 && r.ErrorCount > 0 {
 		r.Outcome = "failure"
 	}
 	p := &pending{handle: b.handle, who: w, time: b.handle.auditor.cfg.Clock(), entry: &entry{action: b.action, base: r, summary: b}}

@@ -206,7 +206,7 @@ func (h *handle) afterCommit(ctx context.Context, items []tx.Item) {
 	c.failed.Add(int64(u.lost + u.unmade))
 	c.suppressed.Add(u.cascaded)
 	for b, n := range u.processed {
-		b.processed.Add(n)
+		b.add(n)
 	}
 }
 

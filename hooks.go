@@ -53,7 +53,8 @@ const (
 	KindTarget   = "target"   // the parent of a dependent row could not be read
 	KindModel    = "model"    // a method or function of the application's model panicked
 	KindRegistry = "registry" // a model that was registered after db.Use is wrong
-	KindBatch    = "batch"    // the summary of a batch could not be written
+	KindBatch    = "batch"    // the summary of a batch could not be written, or an error came after it
+	KindHook     = "hook"     // a function of the application that Config or BatchOptions have panicked
 )
 
 // counters are the live form of Stats.
