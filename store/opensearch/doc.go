@@ -21,6 +21,14 @@
 //
 // A Store may be used by many goroutines.
 //
+// # Rights
+//
+// With the security plugin, whoever calls Write needs on the indices indices:admin/create, get and
+// exists, indices:data/write/bulk* and index, indices:data/read/mget* and get, and on the cluster
+// indices:data/write/bulk, indices:data/read/mget and indices:admin/index_template/get; without Setup
+// having been called also indices:admin/aliases. Whoever calls Search needs the action group read, and
+// Setup indices:admin/index_template/put and indices:admin/mapping/put.
+//
 // # Limits
 //
 // Two records with the same log_id and timestamps in different months are two documents. Times are

@@ -107,7 +107,9 @@ func (s *Store) mappingVersion(ctx context.Context, index string) (int, error) {
 			} `json:"_meta"`
 		} `json:"mappings"`
 	}
-	if err := s.call(ctx, request{method: http.MethodGet, path: "/" + index + "/_mapping"}, &v); err != nil {
+	// Not by _mapping, for which a writer would need one more right.
+	r := request{method: http.MethodGet, path: "/" + index, query: url.Values{"filter_path": {"*.mappings._meta,error,status"}}}
+	if err := s.call(ctx, r, &v); err != nil {
 		return 0, fmt.Errorf("opensearch: get mapping of %s: %w", index, err)
 	}
 	for _, m := range v { // one, but under another name if index is an alias
@@ -167,7 +169,12 @@ func (s *Store) ensure(ctx context.Context, index string) error {
 	case status != http.StatusNotFound:
 		return errorOf(status, body)
 	}
-	err = s.call(ctx, request{method: http.MethodPut, path: "/" + index, body: asJSON(s.names.indexBody())}, nil)
+	put := request{method: http.MethodPut, path: "/" + index}
+	// What the template gives needs no rights: naming an alias here would need one of its own.
+	if version, found, err := s.templateVersion(ctx); err != nil || !found || version < SchemaVersion {
+		put.body = asJSON(s.names.indexBody())
+	}
+	err = s.call(ctx, put, nil)
 	var answer *answerError
 	if errors.As(err, &answer) && answer.kind == "resource_already_exists_exception" {
 		return s.check(ctx, index)
