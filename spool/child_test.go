@@ -70,7 +70,7 @@ func TestKilledProcess_losesNothingThatWasWritten(t *testing.T) {
 				producer = rest
 			case "written":
 				written[rest] = true
-				if n++; n >= 50+37*round && !killed {
+				if n++; n >= 50+37*(round%8) && !killed {
 					killed = true
 					if err := cmd.Process.Kill(); err != nil {
 						t.Fatal(err)

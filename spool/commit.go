@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -78,6 +79,11 @@ func (s *Spool) commit(batch []*request) {
 		s.config.Logger.Error("spool: write failed, trying a new segment", slog.String("folder", s.folder.dir), slog.Any("error", err))
 		s.count(func(c *counts) { c.syncErrors++ })
 		s.leaveSegment(first)
+		if errors.Is(err, syscall.ENOSPC) {
+			s.mu.Lock()
+			s.removeAcknowledged(0) // what is only kept for a refill makes room
+			s.mu.Unlock()
+		}
 		if err = s.append(data, first, now); err != nil {
 			s.count(func(c *counts) { c.syncErrors++ })
 			s.leaveSegment(first)

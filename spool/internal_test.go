@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -329,6 +330,41 @@ func TestSyncError_forEver_isTold_andHeals(t *testing.T) {
 	got := drain(t, s)
 	if len(got) != 2 || got[1].ID != "id-2" || got[1].Seq != 2 {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestDiskFull_acknowledgedSegmentsMakeRoom(t *testing.T) {
+	t.Parallel()
+	config := testConfig()
+	config.SegmentBytes = minSegment
+	s, err := Open(t.TempDir(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := 1; i <= 60; i++ {
+		if err := s.Write(t.Context(), testRecords(i, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.Stats().Segments
+	s.sync = func(f *os.File) error {
+		if s.Stats().Segments >= before {
+			return &os.PathError{Op: "sync", Path: f.Name(), Err: syscall.ENOSPC}
+		}
+		return syncData(f)
+	}
+	if err := s.Write(t.Context(), testRecords(61, 61)); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("nothing is acknowledged: got %v, want ENOSPC", err)
+	}
+	if err := s.Acknowledge(t.Context(), 60); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(t.Context(), testRecords(61, 61)); err != nil {
+		t.Errorf("everything is acknowledged: %v", err)
+	}
+	if got := drain(t, s); len(got) != 1 || got[0].Seq != 61 {
+		t.Errorf("got %v, want the one that is not acknowledged", got)
 	}
 }
 
