@@ -70,7 +70,7 @@ func TestIsolation_noMixOfParameters_showsAForeignRecord(t *testing.T) {
 		owner[r.LogID] = r.TenantID
 	}
 	eachStore(t, all, func(t *testing.T, s store.Searcher, real bool) {
-		rounds := 120
+		rounds := 100
 		if real {
 			rounds = 20
 		}
@@ -125,7 +125,7 @@ func TestSearch_oneMoreFilter_neverAddsARecord(t *testing.T) {
 	t.Parallel()
 	all := seed(120)
 	eachStore(t, all, func(t *testing.T, s store.Searcher, real bool) {
-		rounds := 120
+		rounds := 100
 		if real {
 			rounds = 20
 		}

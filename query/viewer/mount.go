@@ -63,9 +63,9 @@ func (h *handler) routes(router gin.IRouter) (err error) {
 	router.GET("/", h.servePage)
 	if group, ok := router.(interface{ BasePath() string }); ok && !strings.HasSuffix(group.BasePath(), "/") {
 		// References in the page are relative: it must be opened with the last slash.
-		name := path.Base(group.BasePath())
 		router.GET("", func(c *gin.Context) {
-			to := "./" + name + "/" // relative, since a proxy may have taken away the front of the path
+			// Relative, since a proxy may have taken away the front of the path.
+			to := "./" + path.Base(c.Request.URL.EscapedPath()) + "/"
 			if q := c.Request.URL.RawQuery; q != "" {
 				to += "?" + q
 			}

@@ -170,6 +170,13 @@ func TestPage_withoutLastSlash_redirects(t *testing.T) {
 	if got := w.Header().Get("Location"); w.Code != http.StatusPermanentRedirect || got != "./audit/?user_id=7" {
 		t.Errorf("%d %s", w.Code, got)
 	}
+	engine := gin.New()
+	if err := viewer.Mount(engine.Group("/of/:tenant"), options(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := do(engine, http.MethodGet, "/of/a%20b", "").Header().Get("Location"); got != "./a%20b/" {
+		t.Errorf("under a path with a parameter: %s", got)
+	}
 }
 
 func TestAssets_areThoseOfThePage_andSmall(t *testing.T) {
