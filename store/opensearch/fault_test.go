@@ -37,6 +37,27 @@ func (f *faults) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // newFaultyStore gives a store whose bulk requests go through spoil.
 func newFaultyStore(t *testing.T, spoil func(f *faults, w http.ResponseWriter, r *http.Request, n int64) bool) (*Store, *faults) {
 	t.Helper()
+	address, f := spoiled(t, spoil)
+	return newStore(t, func(c *Config) { c.Addresses = []string{address} }), f
+}
+
+// besides gives another store of the same indices, whose bulk requests go through spoil.
+func besides(t *testing.T, s *Store, spoil func(f *faults, w http.ResponseWriter, r *http.Request, n int64) bool) (*Store, *faults) {
+	t.Helper()
+	address, f := spoiled(t, spoil)
+	cfg := s.cfg
+	cfg.Addresses = []string{address}
+	other, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	return other, f
+}
+
+// spoiled gives the address of a server before the real one.
+func spoiled(t *testing.T, spoil func(f *faults, w http.ResponseWriter, r *http.Request, n int64) bool) (string, *faults) {
+	t.Helper()
 	target, err := url.Parse(testservers.OpenSearch(t))
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +69,7 @@ func newFaultyStore(t *testing.T, spoil func(f *faults, w http.ResponseWriter, r
 	t.Cleanup(transport.CloseIdleConnections)
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	return newStore(t, func(c *Config) { c.Addresses = []string{server.URL} }), f
+	return server.URL, f
 }
 
 // through lets the real server answer, and gives its answer.
@@ -82,6 +103,7 @@ func cut(w http.ResponseWriter, body []byte, n int) bool {
 // said so, and after sending it again it is there once.
 func TestWrite_answerInDoubt(t *testing.T) {
 	t.Parallel()
+	shared := newStore(t)
 	const stored = true // whether the first request reached the server
 	for _, c := range []struct {
 		name   string
@@ -131,10 +153,11 @@ func TestWrite_answerInDoubt(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s, f := newFaultyStore(t, func(f *faults, w http.ResponseWriter, r *http.Request, n int64) bool {
+			s, f := besides(t, shared, func(f *faults, w http.ResponseWriter, r *http.Request, n int64) bool {
 				return n == 1 && c.spoil(f, w, r)
 			})
-			list := docs(t, record(1), record(2), record(3))
+			of := func(r *event.Record) { r.TenantID = c.name }
+			list := docs(t, record(1, of), record(2, of), record(3, of))
 			for i, status := range writeAll(t, s, list) {
 				if status != store.Transient {
 					t.Errorf("document %d: %s", i, status)
@@ -152,7 +175,8 @@ func TestWrite_answerInDoubt(t *testing.T) {
 					t.Errorf("document %d, sent again: %s, want %s", i, status, want)
 				}
 			}
-			if ids := found(t, s, store.Query{}); len(ids) != 3 {
+			q := store.Query{Filters: []store.Filter{{Field: store.FieldTenantID, Values: []string{c.name}}}}
+			if ids := found(t, s, q); len(ids) != 3 {
 				t.Errorf("found %d", len(ids))
 			}
 		})
@@ -172,6 +196,7 @@ func TestWrite_connectionDropped_saysSo(t *testing.T) {
 
 func TestWrite_wholeRequestRefused_byEnvironment(t *testing.T) {
 	t.Parallel()
+	shared := newStore(t)
 	for _, c := range []struct {
 		status int
 		body   string
@@ -185,7 +210,7 @@ func TestWrite_wholeRequestRefused_byEnvironment(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(c.status, " ", c.body), func(t *testing.T) {
 			t.Parallel()
-			s, _ := newFaultyStore(t, func(_ *faults, w http.ResponseWriter, _ *http.Request, _ int64) bool {
+			s, _ := besides(t, shared, func(_ *faults, w http.ResponseWriter, _ *http.Request, _ int64) bool {
 				return answer(w, c.status, c.body)
 			})
 			for i, status := range writeAll(t, s, docs(t, record(1), record(2))) {
