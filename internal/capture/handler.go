@@ -202,6 +202,12 @@ func (e *engine) execute(w *write, ready, inTx bool) (*outcome, error) {
 		return out, err
 	}
 	first := err
+	if e.hooks.Strict {
+		// Maybe the statement itself is wrong: the caller sees what the database said.
+		err = fmt.Errorf("%w: table %q: %w", ErrCapture, w.name, first)
+		e.failed(w.st, err)
+		return nil, err
+	}
 	if out, err = e.plainly(w); err == nil {
 		e.failedOurs(w, t, first)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,8 +31,12 @@ type plan struct {
 	model *Model
 	// read has the positions in Model.Columns that the table has and that may be read.
 	read []int
-	// keys are the positions of the primary key in Model.Columns; nil if it cannot be read whole.
+	// keys are the positions in Model.Columns of the columns by which a row is found again: the primary
+	// key of the model, or a unique key of the table. It is nil if neither can be read whole.
 	keys []int
+	// sure says that the table has no two rows of the same keys. A model may declare a part of the
+	// table's key as its own (id of tenant_id and id), by which rows must not be joined.
+	sure bool
 	json []bool
 	soft *softDelete
 
@@ -66,9 +71,12 @@ func (e *engine) planOf(st *gorm.Statement, m *Model, t *table, ref string) *pla
 	}
 	p.list, p.full = strings.Join(list, ","), strings.Join(full, ",")
 	p.aliased, p.old = strings.Join(aliased, ","), strings.Join(old, ",")
-	p.keys = keysOf(m, t)
+	p.keys, p.sure = keysOf(m, t)
 	var join []string
 	for _, k := range p.keys {
+		if !p.sure {
+			break
+		}
 		for n, i := range p.read {
 			if i == k {
 				join = append(join, full[n]+" = "+old[n])
@@ -80,17 +88,44 @@ func (e *engine) planOf(st *gorm.Statement, m *Model, t *table, ref string) *pla
 	return actual.(*plan) //nolint:forcetypeassert // only plans are stored
 }
 
-// keysOf gives the positions of the primary key, nil if it is not among the columns that can be read.
-func keysOf(m *Model, t *table) []int {
-	var keys []int
-	for _, name := range m.Schema.PrimaryFieldDBNames {
+// keysOf gives the positions of the model's primary key if the table has it as one; else those of a unique
+// key of the table, which is sure; else those of the model's primary key all the same.
+func keysOf(m *Model, t *table) (keys []int, sure bool) {
+	declared := m.Schema.PrimaryFieldDBNames
+	keys = positions(m, t, declared)
+	var other []int
+	for _, k := range t.unique {
+		if !k.sure || len(k.columns) == 0 {
+			continue
+		}
+		if keys != nil && containsAll(declared, k.columns) {
+			return keys, true
+		}
+		if other == nil {
+			other = positions(m, t, k.columns)
+		}
+	}
+	if other != nil {
+		return other, true
+	}
+	return keys, false
+}
+
+// positions gives the positions of columns, nil if one of them cannot be read.
+func positions(m *Model, t *table, columns []string) []int {
+	var at []int
+	for _, name := range columns {
 		i := position(m.Columns, name)
 		if i < 0 || !t.readable(name) {
 			return nil
 		}
-		keys = append(keys, i)
+		at = append(at, i)
 	}
-	return keys
+	return at
+}
+
+func containsAll(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
 }
 
 func position(names []string, name string) int {
@@ -102,7 +137,7 @@ func position(names []string, name string) int {
 	return -1
 }
 
-// key gives the primary key of an image as one text.
+// key gives the keys of an image as one text.
 func (p *plan) key(image []any) string { return keyOf(image, p.keys) }
 
 // keyOf gives the values at some positions as one text that differs if one of them does.

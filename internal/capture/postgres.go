@@ -17,9 +17,13 @@ FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.oid = to_regclass($1::text)`
 
-const uniquePostgres = `SELECT i.relname, k.n, COALESCE(a.attname, '')
+// A key is sure if it is not partial or deferrable, and has no NULLs; a table that others inherit from has
+// rows that its indexes do not have.
+const uniquePostgres = `SELECT i.relname, k.n, COALESCE(a.attname, ''),
+	COALESCE(a.attnotnull, false) AND x.indpred IS NULL AND x.indimmediate AND x.indisvalid AND NOT (c.relkind = 'r' AND c.relhassubclass)
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
 CROSS JOIN LATERAL generate_series(0, x.indnkeyatts - 1) AS k(n)
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[k.n] AND x.indkey[k.n] <> 0
 WHERE x.indrelid = to_regclass($1::text) AND x.indisunique
@@ -45,21 +49,23 @@ func (postgres) describe(w *write, name string) (*table, error) {
 	err = queryAll(ctx, conn, uniquePostgres, []any{name}, func(scan func(...any) error) error {
 		var index, column string
 		var n int
-		if err := scan(&index, &n, &column); err != nil {
+		var sure bool
+		if err := scan(&index, &n, &column, &sure); err != nil {
 			return err
 		}
-		t.addUnique(index, n, column)
+		t.addUnique(index, n, column, sure)
 		return nil
 	})
 	return t, err
 }
 
 // addUnique adds the n-th column of a unique key; an empty one is an expression.
-func (t *table) addUnique(index string, n int, column string) {
+func (t *table) addUnique(index string, n int, column string, sure bool) {
 	if n == 0 {
-		t.unique = append(t.unique, uniqueKey{name: index, columns: []string{}})
+		t.unique = append(t.unique, uniqueKey{name: index, columns: []string{}, sure: true})
 	}
 	k := &t.unique[len(t.unique)-1]
+	k.sure = k.sure && sure
 	if column == "" || k.columns == nil {
 		k.columns = nil
 		return

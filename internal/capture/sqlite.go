@@ -24,15 +24,18 @@ func (d sqlite) describe(w *write, name string) (*table, error) {
 	}
 	t := &table{columns: map[string]bool{}, fresh: map[string]bool{}}
 	var keys []string
-	const columns = "SELECT name, pk, hidden, upper(type) = 'INTEGER', dflt_value IS NULL FROM pragma_table_xinfo(?, ?)"
-	rowid := false
+	const columns = `SELECT name, pk, hidden, upper(type) = 'INTEGER', dflt_value IS NULL, "notnull" FROM pragma_table_xinfo(?, ?)`
+	rowid, whole := false, true
+	filled := map[string]bool{} // columns without NULLs
 	err := queryAll(ctx, conn, columns, []any{bare, schema}, func(scan func(...any) error) error {
 		var column string
 		var pk, hidden int
-		var integer, unset bool
-		if err := scan(&column, &pk, &hidden, &integer, &unset); err != nil {
+		var integer, unset, notNull bool
+		if err := scan(&column, &pk, &hidden, &integer, &unset, &notNull); err != nil {
 			return err
 		}
+		filled[column] = notNull
+		whole = whole && (pk == 0 || notNull)
 		t.fresh[column] = unset && pk == 0
 		rowid = rowid || pk == 1 && integer
 		if hidden != 1 {
@@ -50,17 +53,18 @@ func (d sqlite) describe(w *write, name string) (*table, error) {
 		t.fresh[keys[0]] = true // the row number, which is one more than the highest
 	}
 	if len(keys) > 0 {
-		t.unique = append(t.unique, uniqueKey{name: "primary key", columns: keys})
+		t.unique = append(t.unique, uniqueKey{name: "primary key", columns: keys, sure: whole || len(keys) == 1 && rowid})
 	}
-	const indexes = `SELECT l.name, i.seqno, COALESCE(i.name, '') FROM pragma_index_list(?, ?) l, pragma_index_info(l.name, ?) i
+	const indexes = `SELECT l.name, i.seqno, COALESCE(i.name, ''), l.partial = 0 FROM pragma_index_list(?, ?) l, pragma_index_info(l.name, ?) i
 WHERE l."unique" = 1 AND l.origin <> 'pk' ORDER BY l.name, i.seqno`
 	err = queryAll(ctx, conn, indexes, []any{bare, schema, schema}, func(scan func(...any) error) error {
 		var index, column string
 		var n int
-		if err := scan(&index, &n, &column); err != nil {
+		var all bool
+		if err := scan(&index, &n, &column, &all); err != nil {
 			return err
 		}
-		t.addUnique(index, n, column)
+		t.addUnique(index, n, column, all && filled[column])
 		return nil
 	})
 	return t, err
@@ -86,6 +90,9 @@ func (sqlite) prime(w *write, table string) error {
 		return nil
 	}
 	_, err := w.conn.ExecContext(w.st.Context, "DELETE FROM "+table+" WHERE 0")
+	if err != nil && strings.Contains(err.Error(), "because it is a view") {
+		return errUnread // its triggers may do what is asked for all the same
+	}
 	if err == nil && w.unit != nil {
 		w.unit.Note(note)
 	}

@@ -23,6 +23,8 @@ type table struct {
 type uniqueKey struct {
 	name    string
 	columns []string // nil: an expression is among them
+	// sure says that no two rows of the table are ever equal in it: it has all rows, and no NULLs.
+	sure bool
 }
 
 func (t *table) readable(column string) bool { return t.columns[column] }

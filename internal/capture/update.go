@@ -19,7 +19,9 @@ func (w *write) updateOp() Op {
 type images struct {
 	rows  [][]any
 	byKey map[string][]any
-	over  bool // more than the limits: not kept
+	// byConflict has them by the unique keys that an upsert may be in conflict with, once it is needed.
+	byConflict map[string][]any
+	over       bool // more than the limits: not kept
 }
 
 // readBefore reads the before images, up to the limits.
@@ -32,7 +34,10 @@ func (w *write) readBefore(query string, args []any) (*images, error) {
 			return false
 		}
 		if w.marks.from.ok && w.plan.keys != nil {
-			k := w.plan.key(before)
+			k := keyOf(before, w.plan.read)
+			if w.plan.sure {
+				k = w.plan.key(before)
+			}
 			if seen[k] {
 				return false
 			}
@@ -53,6 +58,9 @@ func (w *write) readBefore(query string, args []any) (*images, error) {
 		im.byKey = make(map[string][]any, len(im.rows))
 		for _, row := range im.rows {
 			im.byKey[w.plan.key(row)] = row
+		}
+		if len(im.byKey) < len(im.rows) {
+			im.byKey = nil // no key after all
 		}
 	}
 	return im, nil

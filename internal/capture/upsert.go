@@ -249,6 +249,7 @@ func (w *write) upsertReturning(u *upsert, before *images, columns string, l lay
 		w.drop()
 	}
 	keys := w.matchKeys(u)
+	before.index(keys)
 	n, user, err := w.read(w.appendReturning(columns), w.args, l, func(_, after, extra []any) bool {
 		inserted, known := false, false
 		if len(extra) > 0 {
@@ -259,6 +260,9 @@ func (w *write) upsertReturning(u *upsert, before *images, columns string, l lay
 			return false
 		}
 		old, found := before.take(after, keys)
+		if !found && !(known && inserted) {
+			old, found = before.takeChanged(w, u, after, keys)
+		}
 		switch {
 		case found && !(known && inserted):
 			return w.add(Update, old, after, "")
@@ -273,7 +277,7 @@ func (w *write) upsertReturning(u *upsert, before *images, columns string, l lay
 	}
 	if u.replaces {
 		for _, row := range before.rows {
-			if _, ok := before.byKey[w.plan.key(row)]; ok {
+			if _, ok := before.byKey[keyOf(row, keys)]; ok {
 				w.add(Delete, row, nil, "")
 			}
 		}
@@ -281,9 +285,10 @@ func (w *write) upsertReturning(u *upsert, before *images, columns string, l lay
 	return w.finish(n, user), nil
 }
 
-// matchKeys gives the positions by which returned rows are matched with those before: the primary key.
+// matchKeys gives the positions by which returned rows are matched with those before: keys of the plan that
+// are sure, or the key in conflict.
 func (w *write) matchKeys(u *upsert) []int {
-	if w.plan.keys != nil || len(u.keys) == 0 {
+	if w.plan.keys != nil && w.plan.sure || len(u.keys) == 0 {
 		return w.plan.keys
 	}
 	var at []int
@@ -297,21 +302,59 @@ func (w *write) matchKeys(u *upsert) []int {
 	return at
 }
 
+// index makes the images findable by keys.
+func (im *images) index(keys []int) {
+	im.byKey = make(map[string][]any, len(im.rows))
+	for _, row := range im.rows {
+		im.byKey[keyOf(row, keys)] = row
+	}
+}
+
 // take gives the before image of a row, once.
 func (im *images) take(after []any, keys []int) (old []any, found bool) {
 	if len(keys) == 0 {
 		return nil, false
 	}
-	k := keyOf(after, keys)
 	if im.byKey == nil {
-		im.byKey = make(map[string][]any, len(im.rows))
-		for _, row := range im.rows {
-			im.byKey[keyOf(row, keys)] = row
-		}
+		im.index(keys)
 	}
+	k := keyOf(after, keys)
 	old, found = im.byKey[k]
 	delete(im.byKey, k)
 	return old, found
+}
+
+// takeChanged gives the before image of a row whose primary key the statement has changed, by the key that
+// was in conflict.
+func (im *images) takeChanged(w *write, u *upsert, after []any, keys []int) (old []any, found bool) {
+	if len(keys) == 0 || len(im.byKey) == 0 {
+		return nil, false
+	}
+	if im.byConflict == nil {
+		im.byConflict = make(map[string][]any, len(im.rows)*len(u.keys))
+		for _, row := range im.rows {
+			for i, k := range u.keys {
+				if at := positions(w.model, w.table, k.columns); at != nil {
+					im.byConflict[itoa(i)+":"+keyOf(row, at)] = row
+				}
+			}
+		}
+	}
+	for i, k := range u.keys {
+		at := positions(w.model, w.table, k.columns)
+		if at == nil {
+			continue
+		}
+		row, ok := im.byConflict[itoa(i)+":"+keyOf(after, at)]
+		if !ok {
+			continue
+		}
+		if _, left := im.byKey[keyOf(row, keys)]; left {
+			delete(im.byKey, keyOf(row, keys))
+			return row, true
+		}
+	}
+	return nil, false
 }
 
 func (w *write) count(inserted bool) {

@@ -35,6 +35,9 @@ func (u *Unit) control(query string, do func() error) error {
 		return do()
 	}
 	if controls[0].verb == verbCommit && len(controls) == 1 {
+		if !u.usable() {
+			return u.rollback(do, loose)
+		}
 		err := u.commit(do, loose, true)
 		if b, ok := err.(*beforeCommitError); ok { //nolint:errorlint // made by commit, never wrapped
 			return errors.Join(b.err, u.rollback(func() error {
@@ -51,6 +54,16 @@ func (u *Unit) control(query string, do func() error) error {
 		u.follow(c)
 	}
 	return nil
+}
+
+// usable reports whether the transaction can commit. PostgreSQL answers COMMIT after an error without one,
+// though it rolls back, and a result does not tell. Nothing is asked if nothing is held.
+func (u *Unit) usable() bool {
+	if len(u.take()) == 0 {
+		return true
+	}
+	_, err := u.conn.ExecContext(context.WithoutCancel(u.ctx), "SELECT 1")
+	return err == nil
 }
 
 func (u *Unit) follow(c control) {
