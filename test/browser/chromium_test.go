@@ -268,6 +268,7 @@ func (tb *tab) picture(name string) {
 	if dir == "" {
 		return
 	}
+	_ = chromedp.Do(tb.ctx, script("document.getAnimations().forEach((a) => a.effect.getTiming().iterations === 1 && a.finish())"))
 	png, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		tb.t.Logf("no picture: %v", err)

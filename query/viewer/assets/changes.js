@@ -98,9 +98,10 @@ function difference(change) {
   };
   const left = marks(x, keepX);
   const right = marks(y, keepY);
-  // Everything differs: marking all of it says nothing.
-  const whole = (runs, list) => runs.length === 1 && runs[0][1] - runs[0][0] === list.join("").length;
-  return whole(left, x) && whole(right, y) ? [null, null] : [left, right];
+  // Hardly anything is left: marking all the rest says nothing.
+  const same = x.filter((word, i) => i < start || i >= x.length - end || keepX.has(i - start));
+  const letters = (list) => list.join("").replace(/[^\p{L}\p{N}]/gu, "").length;
+  return letters(same) < 0.2 * Math.max(letters(x), letters(y)) || letters(same) === 0 ? [null, null] : [left, right];
 }
 
 const words = (text) => text.slice(0, 20000).match(/[\p{L}\p{N}\p{M}]+|\s+|[^\p{L}\p{N}\p{M}\s]/gu) || [];
