@@ -125,6 +125,42 @@ func depth(d []byte) int {
 	return deepest
 }
 
+// Readers such as OpenSearch refuse a whole document for a number of more than 1000 characters, or a name
+// of more than 50,000. No database refuses either in a column of JSON.
+const (
+	maxNumber = 1000
+	maxName   = 32 << 10 // bytes
+)
+
+// extreme reports whether the valid JSON d has a number or a name that is longer than readers take.
+func extreme(d []byte) bool {
+	if len(d) <= maxNumber {
+		return false
+	}
+	for i := 0; i < len(d); {
+		switch c := d[i]; {
+		case c == '"':
+			end := skipString(d, i)
+			next := skipSpace(d, end)
+			if end-i > maxName && next < len(d) && d[next] == ':' {
+				return true
+			}
+			i = end
+		case c == '-' || c >= '0' && c <= '9':
+			start := i
+			for i < len(d) && (d[i] >= '0' && d[i] <= '9' || bytes.IndexByte([]byte("+-.eE"), d[i]) >= 0) {
+				i++
+			}
+			if i-start > maxNumber {
+				return true
+			}
+		default:
+			i++
+		}
+	}
+	return false
+}
+
 // unquote gives the text of the JSON string d. Half a surrogate pair becomes U+FFFD.
 func unquote(d []byte) string {
 	if len(d) < 2 {

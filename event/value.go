@@ -16,8 +16,9 @@ import (
 const unencodable = "[UNENCODABLE] "
 
 // appendRaw appends a JSON value of the application or of another producer in the canonical form.
-// What is no JSON, is nested deeper than allowed, or has a name twice in one object, which half of
-// all readers refuse and the others understand differently, is appended as text.
+// What is no JSON, is nested deeper than allowed, has a name twice in one object, which half of all
+// readers refuse and the others understand differently, or has numbers or names of a length that readers
+// refuse, is appended as text.
 func appendRaw(dst, raw []byte, allowed int) []byte {
 	if len(raw) == 0 {
 		return append(dst, "null"...)
@@ -25,7 +26,7 @@ func appendRaw(dst, raw []byte, allowed int) []byte {
 	if !utf8.Valid(raw) {
 		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
 	}
-	if !json.Valid(raw) || depth(raw) > allowed {
+	if !json.Valid(raw) || depth(raw) > allowed || extreme(raw) {
 		return appendString(dst, string(raw))
 	}
 	if _, twice := duplicateKey(raw); twice {
