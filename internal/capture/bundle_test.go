@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/glebarez/sqlite"
+	"gorm.io/driver/mysql"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -181,11 +182,26 @@ func (r *recorder) reset() {
 type database struct {
 	name string
 	open func(t testing.TB, cfg *gorm.Config) *gorm.DB
+	// asMySQL says that the engine is not to use RETURNING.
+	asMySQL bool
+}
+
+// install starts capturing.
+func (d database) install(t testing.TB, db *gorm.DB, h capture.Hooks, cfg capture.Config) {
+	t.Helper()
+	if err := capture.Install(db, h, cfg); err != nil {
+		t.Fatal(err)
+	}
+	if d.asMySQL {
+		capture.ForgetReturning(db)
+	}
 }
 
 var databases = []database{
-	{"sqlite", openSQLite},
-	{"postgres", openPostgres},
+	{name: "sqlite", open: openSQLite},
+	{name: "postgres", open: openPostgres},
+	{name: "mariadb", open: openMariaDB},
+	{name: "mysql", open: openAsMySQL, asMySQL: true},
 }
 
 func openSQLite(t testing.TB, cfg *gorm.Config) *gorm.DB {
@@ -197,6 +213,17 @@ func openSQLite(t testing.TB, cfg *gorm.Config) *gorm.DB {
 func openPostgres(t testing.TB, cfg *gorm.Config) *gorm.DB {
 	t.Helper()
 	return open(t, postgres.Open(testservers.PostgresSchema(t)+" synchronous_commit=off"), cfg)
+}
+
+func openMariaDB(t testing.TB, cfg *gorm.Config) *gorm.DB {
+	t.Helper()
+	return open(t, mysql.Open(testservers.MariaDBDatabase(t)+"&multiStatements=true"), cfg)
+}
+
+// openAsMySQL opens MariaDB as GORM and the engine see MySQL: without RETURNING.
+func openAsMySQL(t testing.TB, cfg *gorm.Config) *gorm.DB {
+	t.Helper()
+	return open(t, mysql.New(mysql.Config{DSN: testservers.MariaDBDatabase(t) + "&multiStatements=true", DisableWithReturning: true}), cfg)
 }
 
 func open(t testing.TB, d gorm.Dialector, cfg *gorm.Config) *gorm.DB {
@@ -238,8 +265,6 @@ func setup(t *testing.T, d database, cfg *gorm.Config, r *recorder, models ...an
 		t.Fatal(err)
 	}
 	r.register(t, db, models...)
-	if err := capture.Install(db, r.hooks(), capture.Config{}); err != nil {
-		t.Fatal(err)
-	}
+	d.install(t, db, r.hooks(), capture.Config{})
 	return db
 }

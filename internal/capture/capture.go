@@ -40,6 +40,8 @@ type Model struct {
 const (
 	// NoteNoBefore says that the row was there, but how it looked before could not be had.
 	NoteNoBefore = "no before image"
+	// NoteNoAfter says that the row was changed, but how it looks now could not be had.
+	NoteNoAfter = "no after image"
 	// NoteUnpaired says that several rows without a primary key changed at once: the images belong to
 	// the same statement, maybe not to the same row.
 	NoteUnpaired = "images not paired"

@@ -19,11 +19,23 @@ type dialect interface {
 	insert(w *write) (*outcome, error)
 	update(w *write) (*outcome, error)
 	remove(w *write) (*outcome, error)
-	// fragile says that any error ends the transaction.
-	fragile() bool
+	traits() traits
 	// retry reports whether err may come from what was added to the statement, which then failed
 	// without an effect, and whether the transaction is still usable after it.
 	retry(err error) (ours, usable bool)
+}
+
+// traits are small differences between databases.
+type traits struct {
+	// fragile says that any error ends the transaction.
+	fragile bool
+	// anyKey says that an upsert acts on every unique key, whatever it names, and that DO NOTHING is an
+	// update that changes nothing, whose RETURNING gives the existing rows as well.
+	anyKey bool
+	// ddl says that a changed definition commits the transaction.
+	ddl bool
+	// lost says whether an error means that the transaction was rolled back.
+	lost func(err error) bool
 }
 
 func dialectOf(db *gorm.DB) (dialect, error) {
@@ -36,7 +48,9 @@ func dialectOf(db *gorm.DB) (dialect, error) {
 			return nil, fmt.Errorf("%w: SQLite without RETURNING, want 3.35 or later", ErrDialect)
 		}
 		return sqlite{}, nil
+	case "mysql":
+		return mysqlOf(db)
 	default:
-		return nil, fmt.Errorf("%w: %q, want postgres or sqlite", ErrDialect, name)
+		return nil, fmt.Errorf("%w: %q, want postgres, sqlite or mysql", ErrDialect, name)
 	}
 }

@@ -143,7 +143,7 @@ func TestUnobserved_sinkInTransaction_sharesItsEnd(t *testing.T) {
 
 // writeLine is a sink that writes one line for each transaction.
 func writeLine(ctx context.Context, conn gorm.ConnPool, _ []tx.Item) error {
-	_, err := conn.ExecContext(ctx, "INSERT INTO lines (place, text) VALUES (1, 'record')")
+	_, err := conn.ExecContext(ctx, "INSERT INTO notes (place, text) VALUES (1, 'record')")
 	return err
 }
 
@@ -256,9 +256,7 @@ func TestLimits_beyond_giveOneSummary(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.register(t, db, &Doc{})
-			if err := capture.Install(db, r.hooks(), cfg); err != nil {
-				t.Fatal(err)
-			}
+			d.install(t, db, r.hooks(), cfg)
 			var docs []Doc
 			for i := range 10 {
 				docs = append(docs, Doc{ID: string(rune('a' + i)), Body: []byte(strings.Repeat("x", 50))})
@@ -462,7 +460,7 @@ func TestPool_oneConnection_doesNotDeadlock(t *testing.T) {
 		forEachNamed(t, name, func(t *testing.T, d database) {
 			r := &recorder{inTx: skip, beforeCommit: writeLine}
 			db := setup(t, d, &gorm.Config{SkipDefaultTransaction: skip}, r, &Order{}, &Line{})
-			delete(r.models, "lines")
+			delete(r.models, "notes")
 			sqlDB, _ := db.DB()
 			sqlDB.SetMaxOpenConns(1)
 			err := errors.Join(db.Create(&Order{ID: 1}).Error, amount(db, 1, 2), db.Save(&Order{ID: 9}).Error, db.Delete(&Order{ID: 1}).Error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"gorm.io/gorm"
@@ -37,9 +38,9 @@ func (e *engine) capture(db *gorm.DB, k kind, orig func(*gorm.DB), m *Model) {
 	p.run = func(query string, args []any, rows bool) (*outcome, error) {
 		w := &write{
 			engine: e, st: st, model: m, kind: k, marks: &p.marks,
-			query: query, args: args, wants: rows, conn: saved,
+			query: query, args: args, wants: rows, conn: saved, calls: &calls{},
 		}
-		return e.run(w)
+		return e.protected(w)
 	}
 	st.ConnPool = p
 	if c, ok := saved.(gorm.TxCommitter); ok {
@@ -52,6 +53,28 @@ func (e *engine) capture(db *gorm.DB, k kind, orig func(*gorm.DB), m *Model) {
 		}
 	}()
 	orig(db)
+}
+
+// protected is run without panics of our own. One before the main statement was sent leaves it to run as
+// it is; one after it fails the statement, since what it did is not known any more. Panics of the
+// application's values go on to the application.
+func (e *engine) protected(w *write) (out *outcome, err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if w.calls.inside {
+			panic(r)
+		}
+		err = fmt.Errorf("%w: panic: %v\n%s", ErrCapture, r, debug.Stack())
+		e.failed(w.st, err)
+		if !w.calls.sent {
+			w.collector = &collector{write: w}
+			out, err = e.plainly(w)
+		}
+	}()
+	return e.run(w)
 }
 
 // run runs the main statement, in a transaction of its own if it needs one, and holds or releases what
@@ -77,6 +100,9 @@ func (e *engine) run(w *write) (*outcome, error) {
 	if !inPool {
 		out, err := e.execute(w, ready, unit != nil || !observed)
 		if err != nil {
+			if unit != nil { // prepared statements bypass the transaction's own look
+				_ = unit.Check(err)
+			}
 			return nil, err
 		}
 		if unit == nil && !observed {

@@ -151,7 +151,10 @@ func (e *engine) wrapClauses(db *gorm.DB) {
 // guardedTx gives the transaction hooks without panics: one in BeforeCommit is an error only under the
 // strict policy.
 func (e *engine) guardedTx() *tx.Hooks {
+	t := e.dialect.traits()
 	return &tx.Hooks{
+		Lost:       t.lost,
+		CommitsDDL: t.ddl,
 		BeforeCommit: func(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error {
 			var hookErr error
 			err := e.safe(nil, func() error {

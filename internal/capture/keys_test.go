@@ -29,9 +29,7 @@ func slots(t *testing.T, d database, r *recorder, ddl ...string) *gorm.DB {
 		}
 	}
 	r.register(t, db, &Slot{})
-	if err := capture.Install(db, r.hooks(), capture.Config{}); err != nil {
-		t.Fatal(err)
-	}
+	d.install(t, db, r.hooks(), capture.Config{})
 	return db
 }
 
@@ -40,14 +38,17 @@ func slots(t *testing.T, d database, r *recorder, ddl ...string) *gorm.DB {
 func TestUpdate_keyOfTheModelIsNotUnique_writesAsWithoutAuditing(t *testing.T) {
 	t.Parallel()
 	for name, ddl := range map[string][]string{
-		"key of two columns": {"CREATE TABLE slots (id bigint, team text NOT NULL, v bigint, PRIMARY KEY (team, id))"},
-		"no key":             {"CREATE TABLE slots (id bigint, team text, v bigint)"},
+		"key of two columns": {"CREATE TABLE slots (id bigint, team varchar(50) NOT NULL, v bigint, PRIMARY KEY (team, id))"},
+		"no key":             {"CREATE TABLE slots (id bigint, team varchar(50), v bigint)"},
 		"partial":            {"CREATE TABLE slots (id bigint NOT NULL, team text, v bigint)", "CREATE UNIQUE INDEX slots_id ON slots (id) WHERE team = 'a'"},
-		"key with NULLs":     {"CREATE TABLE slots (id bigint, team text, v bigint)", "CREATE UNIQUE INDEX slots_id ON slots (id, team)"},
+		"key with NULLs":     {"CREATE TABLE slots (id bigint, team varchar(50), v bigint)", "CREATE UNIQUE INDEX slots_id ON slots (id, team)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			forEach(t, func(t *testing.T, d database) {
+				if name == "partial" && (d.name == "mariadb" || d.name == "mysql") {
+					return // there are no partial indexes
+				}
 				r := &recorder{}
 				db := slots(t, d, r, ddl...)
 				tx := db.Model(&Slot{}).Where("team = ? AND id = ?", "b", 1).Update("v", 5)
@@ -84,7 +85,7 @@ func TestUpsert_keyOfTheModelIsNotUnique(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, d database) {
 		r := &recorder{}
-		db := slots(t, d, r, "CREATE TABLE slots (id bigint, team text NOT NULL, v bigint, PRIMARY KEY (team, id))")
+		db := slots(t, d, r, "CREATE TABLE slots (id bigint, team varchar(50) NOT NULL, v bigint, PRIMARY KEY (team, id))")
 		on := clause.OnConflict{Columns: []clause.Column{{Name: "team"}, {Name: "id"}}, DoUpdates: clause.AssignmentColumns([]string{"v"})}
 		if err := db.Clauses(on).Create(&[]Slot{{1, "b", 7}, {1, "a", 8}, {2, "a", 9}}).Error; err != nil {
 			t.Fatal(err)
@@ -120,7 +121,7 @@ func TestUpsert_changesThePrimaryKey(t *testing.T) {
 func TestStrict_errorOfTheDatabase_isInTheChain(t *testing.T) {
 	t.Parallel()
 	r := &recorder{strict: true}
-	db := setup(t, database{"postgres", openPostgres}, &gorm.Config{}, r, &item{})
+	db := setup(t, database{name: "postgres", open: openPostgres}, &gorm.Config{}, r, &item{})
 	err := db.Model(&item{}).Where("id = 1").Update("nosuch", 1).Error
 	var state interface{ SQLState() string }
 	if !errors.Is(err, capture.ErrCapture) || !errors.As(err, &state) || state.SQLState() != "42703" {
@@ -132,7 +133,7 @@ func TestStrict_errorOfTheDatabase_isInTheChain(t *testing.T) {
 func TestSQLite_viewWithATriggerForUpdatesOnly_runsAsItIs(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
-	d := database{"sqlite", openSQLite}
+	d := database{name: "sqlite", open: openSQLite}
 	db := d.open(t, &gorm.Config{})
 	for _, q := range []string{
 		"CREATE TABLE real_slots (id bigint PRIMARY KEY, team text, v bigint)", "INSERT INTO real_slots VALUES (1,'a',1)",
@@ -161,7 +162,7 @@ func TestCommitAsText_afterAnError_releasesNothing(t *testing.T) {
 	t.Parallel()
 	for _, prepare := range []bool{false, true} {
 		r := &recorder{}
-		db := setup(t, database{"postgres", openPostgres}, &gorm.Config{PrepareStmt: prepare}, r, &item{})
+		db := setup(t, database{name: "postgres", open: openPostgres}, &gorm.Config{PrepareStmt: prepare}, r, &item{})
 		tx := db.Begin()
 		if err := tx.Create(&item{Name: "a"}).Error; err != nil {
 			t.Fatal(err)

@@ -20,7 +20,7 @@ type Customer struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Name      string
-	Email     *string `gorm:"uniqueIndex"`
+	Email     *string `gorm:"uniqueIndex;size:100"`
 	Age       int
 	Score     float64
 	Balance   string `gorm:"type:numeric(10,2);default:0"`
@@ -58,7 +58,7 @@ type Order struct {
 
 type Tag struct {
 	ID   uint
-	Name string `gorm:"unique"`
+	Name string `gorm:"unique;size:100"`
 }
 
 type Toy struct {
@@ -70,7 +70,7 @@ type Toy struct {
 
 // Doc has a primary key that the application makes.
 type Doc struct {
-	ID    string `gorm:"primaryKey"`
+	ID    string `gorm:"primaryKey;size:100"`
 	Body  []byte
 	Order int    // a reserved word
 	Table string `gorm:"column:table"`
@@ -79,7 +79,7 @@ type Doc struct {
 // Pair has a composite primary key.
 type Pair struct {
 	A int    `gorm:"primaryKey;autoIncrement:false"`
-	B string `gorm:"primaryKey"`
+	B string `gorm:"primaryKey;size:100"`
 	V int
 }
 
@@ -89,11 +89,13 @@ type Line struct {
 	Text  string
 }
 
+func (Line) TableName() string { return "notes" }
+
 // Thing has defaults of the database and a unique constraint.
 type Thing struct {
 	ID   uint
-	Code string  `gorm:"unique"`
-	Kind string  `gorm:"default:'basic'"`
+	Code string  `gorm:"unique;size:100"`
+	Kind string  `gorm:"default:'basic';size:100"`
 	Rank int     `gorm:"default:7"`
 	Rate float64 `gorm:"type:numeric(10,2)"`
 }
@@ -147,7 +149,7 @@ var allTables = []oracle.Table{
 	{Name: "toys", Keys: []string{"id"}},
 	{Name: "docs", Keys: []string{"id"}},
 	{Name: "pairs", Keys: []string{"a", "b"}},
-	{Name: "lines"},
+	{Name: "notes"},
 	{Name: "things", Keys: []string{"id"}},
 	{Name: "hookeds", Keys: []string{"id"}},
 	{Name: "zeros", Keys: []string{"id"}},
@@ -168,7 +170,7 @@ var seed = []string{
 	`INSERT INTO toys (id, name, owner_id, owner_type) VALUES (1, 'car', 1, 'customers')`,
 	`INSERT INTO docs (id, body, "order", "table") VALUES ('d1', 'x', 1, 't'), ('d2', NULL, 2, 'u')`,
 	`INSERT INTO pairs (a, b, v) VALUES (1, 'x', 10), (1, 'y', 11), (2, 'x', 12)`,
-	`INSERT INTO lines (place, text) VALUES (1, 'one'), (2, 'two'), (2, 'two'), (3, 'three')`,
+	`INSERT INTO notes (place, text) VALUES (1, 'one'), (2, 'two'), (2, 'two'), (3, 'three')`,
 	`INSERT INTO things (id, code, kind, rank, rate) VALUES (1, 'k1', 'basic', 7, 1.25), (2, 'k2', 'rare', 8, 2.5)`,
 	`INSERT INTO hookeds (id, name, steps) VALUES (1, 'h', 's')`,
 	`INSERT INTO zeros (id, name) VALUES (1, 'z'), (2, 'y')`,

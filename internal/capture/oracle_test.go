@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -26,6 +27,7 @@ type observed struct {
 // see notes what GORM gave back, and what it did to the values that it was given.
 func (o *observed) see(tx *gorm.DB, dest ...any) {
 	s := fmt.Sprintf("rows %d, error %v", tx.RowsAffected, tx.Error)
+	s = schemaName.ReplaceAllString(s, "t_")
 	for _, d := range dest {
 		data, err := json.Marshal(d)
 		s += fmt.Sprintf("\n  %s %v", data, err)
@@ -36,6 +38,9 @@ func (o *observed) see(tx *gorm.DB, dest ...any) {
 func (o *observed) err(err error, dest ...any) {
 	o.see(&gorm.DB{Error: err}, dest...)
 }
+
+// schemaName is in errors of MariaDB, and differs from run to run.
+var schemaName = regexp.MustCompile(`t_[0-9a-f]+`)
 
 type call struct {
 	name string
@@ -87,9 +92,7 @@ func newRuns(t *testing.T, d database, c configuration, capturing, inTx bool) *r
 	}
 	s.r.register(t, s.db, allModels...)
 	if capturing {
-		if err := capture.Install(s.db, s.r.hooks(), capture.Config{}); err != nil {
-			t.Fatal(err)
-		}
+		d.install(t, s.db, s.r.hooks(), capture.Config{})
 	}
 	var err error
 	if s.sql, err = s.db.DB(); err != nil {
@@ -114,7 +117,12 @@ func (s *runs) reset(t *testing.T) {
 		for _, table := range allTables {
 			queries = append(queries, "DELETE FROM "+table.Name)
 		}
-		queries = append(queries, seed...)
+		for _, q := range seed {
+			if s.db.Dialector.Name() == "mysql" && strings.HasPrefix(q, "INSERT INTO docs") {
+				q = strings.ReplaceAll(q, `"`, "`")
+			}
+			queries = append(queries, q)
+		}
 	}
 	if s.db.Dialector.Name() == "postgres" {
 		for _, table := range allTables {

@@ -149,6 +149,7 @@ func (d postgres) update(w *write) (*outcome, error) {
 	b.WriteString(w.plan.old)
 	b.WriteByte(',')
 	b.WriteString(w.plan.full)
+	w.calls.sent = true
 	n, user, err := w.read(b.String(), w.args, layout{before: true, after: true}, func(before, after, _ []any) bool {
 		return w.add(w.updateOp(), before, after, "")
 	})
@@ -210,4 +211,4 @@ func (postgres) retry(err error) (ours, usable bool) {
 	return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "0A"), false
 }
 
-func (postgres) fragile() bool { return true }
+func (postgres) traits() traits { return traits{fragile: true} }

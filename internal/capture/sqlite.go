@@ -161,4 +161,4 @@ func (sqlite) retry(err error) (ours, usable bool) {
 	return strings.Contains(s, "RETURNING") || strings.Contains(s, "no such column"), true
 }
 
-func (sqlite) fragile() bool { return false }
+func (sqlite) traits() traits { return traits{} }

@@ -13,6 +13,8 @@ type table struct {
 	// fresh are columns whose value, if an INSERT does not give one, is never in conflict: NULL, or the
 	// next number of the table.
 	fresh map[string]bool
+	// auto is the column whose numbers the database makes (MySQL), empty if there is none.
+	auto string
 	// ordinary says that it is a plain table: no view, not partitioned.
 	ordinary bool
 	// unique are the columns of each unique key, the primary key among them. A key with expressions

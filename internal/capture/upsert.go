@@ -43,12 +43,13 @@ func (w *write) findUpsert() *upsert {
 	}
 	insert, _ := w.st.Clauses["INSERT"].Expression.(clause.Insert)
 	replaces := strings.EqualFold(strings.Join(strings.Fields(insert.Modifier), " "), "OR REPLACE")
-	if !ok && !replaces || on.DoNothing && !replaces {
+	anyKey := w.engine.dialect.traits().anyKey
+	if !ok && !replaces || on.DoNothing && !replaces && !anyKey {
 		return nil
 	}
 	values, _ := w.st.Clauses["VALUES"].Expression.(clause.Values)
 	u := &upsert{certain: true, replaces: replaces}
-	for _, target := range w.targets(&on, replaces) {
+	for _, target := range w.targets(&on, replaces || anyKey) {
 		if target == nil { // an expression or unknown constraint
 			u.certain = false
 			continue
@@ -63,9 +64,9 @@ func (w *write) findUpsert() *upsert {
 }
 
 // targets gives the columns of the unique keys that may be in conflict; a nil one cannot be looked up.
-func (w *write) targets(on *clause.OnConflict, replaces bool) [][]string {
+func (w *write) targets(on *clause.OnConflict, all bool) [][]string {
 	switch {
-	case on.OnConstraint != "" && !replaces:
+	case on.OnConstraint != "" && !all:
 		name := strings.Trim(on.OnConstraint, "\"`")
 		for _, k := range w.table.unique {
 			if k.name == name {
@@ -73,7 +74,7 @@ func (w *write) targets(on *clause.OnConflict, replaces bool) [][]string {
 			}
 		}
 		return [][]string{nil}
-	case len(on.Columns) > 0 && !replaces:
+	case len(on.Columns) > 0 && !all:
 		var columns []string
 		for _, c := range on.Columns {
 			if c.Raw || !w.table.readable(c.Name) {
@@ -83,11 +84,11 @@ func (w *write) targets(on *clause.OnConflict, replaces bool) [][]string {
 		}
 		return [][]string{columns}
 	}
-	var all [][]string
+	var keys [][]string
 	for _, k := range w.table.unique {
-		all = append(all, k.columns)
+		keys = append(keys, k.columns)
 	}
-	return all
+	return keys
 }
 
 // keyValues gives the values of the new rows for a unique key. certain is false if a row may be in

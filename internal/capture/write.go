@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"strings"
 
 	"gorm.io/gorm"
@@ -41,8 +42,16 @@ type write struct {
 	plan  *plan
 	*collector
 
+	calls *calls
+
 	upsertDone bool
 	upsertPlan *upsert
+}
+
+// calls says where a panic came from.
+type calls struct {
+	inside bool // in the driver, or in a value of the application that the driver asks
+	sent   bool // the main statement was sent
 }
 
 // outcome is what a statement gives to the caller.
@@ -172,7 +181,9 @@ type layout struct {
 // read runs a statement that returns rows, and hands each to f. Images that f does not keep are used
 // again. It gives the number of rows, and the caller's own columns if it wants them.
 func (w *write) read(query string, args []any, l layout, f func(before, after, extra []any) (kept bool)) (n int64, user *replay, err error) {
+	w.calls.inside = true
 	rows, err := w.conn.QueryContext(w.st.Context, query, args...)
+	w.calls.inside = false
 	if err != nil {
 		return 0, nil, err
 	}
@@ -194,6 +205,9 @@ func (w *write) read(query string, args []any, l layout, f func(before, after, e
 		ours += columns
 	}
 	users := len(names) - ours
+	if users < 0 { // MariaDB gives no columns if the condition cannot be true
+		return 0, &replay{columns: names}, nil
+	}
 	user = &replay{columns: names[:users]}
 	if w.wants && w.st.Schema == nil {
 		types, err := rows.ColumnTypes()
@@ -234,9 +248,30 @@ func (w *write) read(query string, args []any, l layout, f func(before, after, e
 		if w.wants {
 			user.rows = append(user.rows, own)
 		}
-		kept = f(before, after, extra)
+		kept = w.row(f, before, after, extra)
 	}
 	return n, user, rows.Err()
+}
+
+// row hands a row to f. A panic gives up keeping single changes; the statement goes on.
+func (w *write) row(f func(before, after, extra []any) bool, before, after, extra []any) (kept bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.engine.failed(w.st, fmt.Errorf("%w: panic: %v", ErrCapture, r))
+			w.drop()
+			w.changed++
+			kept = false
+		}
+	}()
+	return f(before, after, extra)
+}
+
+// send runs the main statement without asking for rows.
+func (w *write) send() (sql.Result, error) {
+	w.calls.inside, w.calls.sent = true, true
+	res, err := w.conn.ExecContext(w.st.Context, w.query, w.args...)
+	w.calls.inside = false
+	return res, err
 }
 
 // slots makes an image and lets dest scan into it from at on.
@@ -251,6 +286,7 @@ func (w *write) slots(dest []any, at int) (image []any, next int) {
 
 // appendReturning gives the statement with our columns after those of the caller.
 func (w *write) appendReturning(columns string) string {
+	w.calls.sent = true
 	if w.marks.returning.ok {
 		return w.query + "," + columns
 	}
@@ -268,6 +304,6 @@ func (w *write) plainly() (*outcome, error) {
 		n, user, err := w.read(w.query, w.args, layout{}, func(_, _, _ []any) bool { return false })
 		return w.finish(n, user), err
 	}
-	res, err := w.conn.ExecContext(w.st.Context, w.query, w.args...)
+	res, err := w.send()
 	return &outcome{result: res}, err
 }

@@ -30,9 +30,9 @@ const (
 func (t *Tx) Control(query string, do func() error) error { return t.unit.control(query, do) }
 
 func (u *Unit) control(query string, do func() error) error {
-	controls := parse(query)
+	controls := parse(query, u.hooks.CommitsDDL)
 	if len(controls) == 0 {
-		return do()
+		return u.Check(do())
 	}
 	if controls[0].verb == verbCommit && len(controls) == 1 {
 		if !u.usable() {
@@ -48,7 +48,7 @@ func (u *Unit) control(query string, do func() error) error {
 		return err
 	}
 	if err := do(); err != nil {
-		return err
+		return u.Check(err)
 	}
 	for _, c := range controls {
 		u.follow(c)
@@ -64,6 +64,14 @@ func (u *Unit) usable() bool {
 	}
 	_, err := u.conn.ExecContext(context.WithoutCancel(u.ctx), "SELECT 1")
 	return err == nil
+}
+
+// Check looks whether err ended the transaction, and gives err.
+func (u *Unit) Check(err error) error {
+	if err != nil && u.hooks.Lost != nil && u.hooks.Lost(err) {
+		_ = u.rollback(func() error { return nil }, loose)
+	}
+	return err
 }
 
 func (u *Unit) follow(c control) {
@@ -85,11 +93,11 @@ func (u *Unit) follow(c control) {
 }
 
 // parse gives the control statements in query, in order. Of the usual statement it reads one word.
-func parse(query string) []control {
+func parse(query string, ddl bool) []control {
 	s := sqltext.Scan(query)
 	var out []control
 	for {
-		words, more := statement(s)
+		words, more := statement(s, ddl)
 		if c, ok := classify(words); ok {
 			out = append(out, c)
 		}
@@ -101,7 +109,7 @@ func parse(query string) []control {
 
 // statement gives the first words of a statement, if it may be a control statement, and whether more
 // statements may follow it.
-func statement(s *sqltext.Scanner) (words []string, more bool) {
+func statement(s *sqltext.Scanner, ddl bool) (words []string, more bool) {
 	t, ok := s.Next()
 	if !ok {
 		return nil, false
@@ -111,6 +119,9 @@ func statement(s *sqltext.Scanner) (words []string, more bool) {
 	}
 	first := strings.ToUpper(t.Text)
 	control := t.Kind == sqltext.Word && mayControl(first)
+	if ddl && t.Kind == sqltext.Word && definition(first, s) {
+		return []string{"COMMIT"}, false
+	}
 	if !control {
 		// Triggers and functions have statements of their own inside.
 		if first == "CREATE" || !strings.Contains(s.Rest(), ";") {
@@ -128,6 +139,18 @@ func statement(s *sqltext.Scanner) (words []string, more bool) {
 			words = append(words, t.Text)
 		}
 	}
+}
+
+// definition reports whether a statement with this first word changes a definition.
+func definition(first string, s *sqltext.Scanner) bool {
+	switch first {
+	case "ALTER", "RENAME", "TRUNCATE", "GRANT", "REVOKE":
+		return true
+	case "CREATE", "DROP":
+		next, _ := s.Next()
+		return !next.Is("TEMPORARY")
+	}
+	return false
 }
 
 func mayControl(word string) bool {

@@ -38,8 +38,20 @@ func TestParse_findsWhatControlsTheTransaction(t *testing.T) {
 		"":                                                                 nil,
 		";;":                                                               nil,
 	} {
-		if diff := cmp.Diff(want, parse(text), cmp.AllowUnexported(control{})); diff != "" {
+		if diff := cmp.Diff(want, parse(text, false), cmp.AllowUnexported(control{})); diff != "" {
 			t.Errorf("%s:\n%s", text, diff)
+		}
+	}
+}
+
+func TestParse_definitionsThatCommit(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"ALTER TABLE a ADD b int": true, "create table a (b int)": true, "DROP INDEX a ON b": true, "TRUNCATE a": true,
+		"CREATE TEMPORARY TABLE a (b int)": false, "DROP TEMPORARY TABLE a": false, "INSERT INTO a VALUES (1)": false,
+	} {
+		if got := len(parse(text, true)) > 0; got != want {
+			t.Errorf("%s: %v", text, got)
 		}
 	}
 }
@@ -48,5 +60,5 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{"SAVEPOINT a", "ROLLBACK TO \"a", "/* COMMIT", "$a$;", "BEGIN;END;"} {
 		f.Add(s)
 	}
-	f.Fuzz(func(_ *testing.T, s string) { parse(s) })
+	f.Fuzz(func(_ *testing.T, s string) { parse(s, true) })
 }

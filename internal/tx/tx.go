@@ -37,4 +37,9 @@ type Hooks struct {
 	AfterCommit func(ctx context.Context, items []Item)
 	// Discarded is called with items that were rolled back.
 	Discarded func(items []Item)
+	// Lost reports whether err says that the database has rolled the whole transaction back by itself,
+	// as a deadlock does on MariaDB; statements after it commit one by one. Nil means never.
+	Lost func(err error) bool
+	// CommitsDDL says that a changed definition commits the transaction.
+	CommitsDDL bool
 }

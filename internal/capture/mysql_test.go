@@ -1,0 +1,198 @@
+package capture_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/oracle"
+)
+
+var mysqls = []database{
+	{name: "mariadb", open: openMariaDB},
+	{name: "mysql", open: openAsMySQL, asMySQL: true},
+}
+
+func forEachMySQL(t *testing.T, f func(t *testing.T, d database)) {
+	t.Helper()
+	for _, d := range mysqls {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			f(t, d)
+		})
+	}
+}
+
+// A deadlock rolls the whole transaction back; what the victim does afterwards commits statement by
+// statement, and its Commit gives no error.
+func TestMySQL_deadlock_dropsWhatWasRolledBack(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]bool{"plain": false, "prepared": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forEachMySQL(t, func(t *testing.T, d database) {
+				r := &recorder{}
+				db := setup(t, d, &gorm.Config{PrepareStmt: prepare}, r, &Order{})
+				if err := db.Create(&[]Order{{ID: 1}, {ID: 2}, {ID: 3}, {ID: 4}}).Error; err != nil {
+					t.Fatal(err)
+				}
+				r.reset()
+				orders := oracle.Table{Name: "orders", Keys: []string{"id"}}
+				sqlDB, _ := db.DB()
+				before, err := oracle.Take(t.Context(), sqlDB, orders)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var first, second sync.WaitGroup
+				first.Add(2)
+				victims := make(chan bool, 2)
+				for g := range uint(2) {
+					second.Go(func() {
+						tx := db.Begin()
+						if err := amount(tx, g+1, 10); err != nil {
+							t.Error(err)
+						}
+						first.Done()
+						first.Wait()
+						victims <- amount(tx, 2-g, 20) != nil
+						if err := amount(tx, g+3, 30); err != nil {
+							t.Error(err)
+						}
+						if err := tx.Commit().Error; err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				second.Wait()
+				if a, b := <-victims, <-victims; a == b {
+					t.Fatal("one of them was to be the victim")
+				}
+				after, err := oracle.Take(t.Context(), sqlDB, orders)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, wrong := before.Replay(r.changes(), orders)
+				if diff := cmp.Diff(after, got); diff != "" || len(wrong) > 0 || len(r.ops()) != 4 {
+					t.Error(wrong, diff, r.ops())
+				}
+			})
+		})
+	}
+}
+
+func TestMySQL_definition_commitsTheTransaction(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]bool{"plain": false, "prepared": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forEachMySQL(t, func(t *testing.T, d database) {
+				r := &recorder{}
+				db := setup(t, d, &gorm.Config{PrepareStmt: prepare}, r, &Order{})
+				db.Create(&[]Order{{ID: 1}, {ID: 2}})
+				r.reset()
+				tx := db.Begin()
+				if err := amount(tx, 1, 10); err != nil {
+					t.Fatal(err)
+				}
+				if err := tx.Exec("CREATE TABLE other (id int)").Error; err != nil {
+					t.Fatal(err)
+				}
+				if len(r.ops()) != 1 {
+					t.Error("not released with the definition", r.ops())
+				}
+				if err := amount(tx, 2, 10); err != nil {
+					t.Fatal(err)
+				}
+				tx.Rollback()
+				wantOps(t, r, "update orders 1", "update orders 2")
+			})
+		})
+	}
+}
+
+// The driver gives unsigned numbers in two forms, depending on whether the query has arguments.
+func TestMySQL_unsigned_isNoChange(t *testing.T) {
+	t.Parallel()
+	type Big struct {
+		ID uint64
+		N  uint64
+		F  float32
+		S  string
+	}
+	forEachMySQL(t, func(t *testing.T, d database) {
+		r := &recorder{}
+		db := setup(t, d, &gorm.Config{}, r, &Big{})
+		db.Create(&Big{ID: 1 << 63, N: 1<<64 - 1, F: 0.1, S: "a"})
+		db.Model(&Big{}).Where("1 = 1").Update("s", "a")
+		db.Model(&Big{ID: 1 << 63}).Update("s", "a")
+		db.Model(&Big{ID: 1 << 63}).Update("s", "b")
+		wantOps(t, r, "insert bigs 9223372036854775808", "update bigs 9223372036854775808")
+		if len(r.failed)+len(r.skipped) > 0 {
+			t.Error(r.failed, r.skipped)
+		}
+	})
+}
+
+func TestMySQL_limit_isFollowed(t *testing.T) {
+	t.Parallel()
+	forEachMySQL(t, func(t *testing.T, d database) {
+		r := &recorder{}
+		db := setup(t, d, &gorm.Config{}, r, &Order{})
+		db.Create(&[]Order{{ID: 1}, {ID: 2}, {ID: 3}})
+		r.reset()
+		for _, tx := range []*gorm.DB{
+			db.Model(&Order{}).Where("id > ?", 0).Order("id DESC").Limit(2).Update("amount", 5),
+			db.Where("id > ?", 0).Order("id").Limit(1).Delete(&Order{}),
+		} {
+			if tx.Error != nil {
+				t.Error(tx.Error)
+			}
+		}
+		wantOps(t, r, "update orders 3", "update orders 2", "delete orders 1")
+	})
+}
+
+// The ids that a caller gets must be right although the statement ran as a query.
+func TestMySQL_lastInsertID_isTheFirstOne(t *testing.T) {
+	t.Parallel()
+	forEachMySQL(t, func(t *testing.T, d database) {
+		r := &recorder{}
+		db := setup(t, d, &gorm.Config{}, r, &Order{})
+		m := []map[string]any{{"title": "a"}, {"title": "b"}}
+		plain := db.Session(&gorm.Session{})
+		if err := plain.Table("orders").Create(&m).Error; err != nil {
+			t.Fatal(err)
+		}
+		o := []Order{{Title: "c"}, {Title: "d"}}
+		if err := db.Clauses(clause.OnConflict{DoNothing: true}).Create(&o).Error; err != nil {
+			t.Fatal(err)
+		}
+		var ids []uint
+		db.Model(&Order{}).Order("id").Pluck("id", &ids)
+		if len(ids) != 4 || o[0].ID != ids[2] || o[1].ID != ids[3] {
+			t.Error(ids, m, o)
+		}
+		if got := oracle.Word(m[0]["@id"]); got != oracle.Word(ids[0]) {
+			t.Error(m, ids)
+		}
+		if len(r.ops()) != 4 {
+			t.Error(r.ops(), r.skipped)
+		}
+	})
+}
+
+func TestInstall_oldServer_isRefused(t *testing.T) {
+	t.Parallel()
+	for version, ok := range map[string]bool{
+		"10.11.6-MariaDB-log": true, "5.5.5-10.5.1-MariaDB": true, "10.4.30-MariaDB": false, "11.4.2-MariaDB": true,
+		"8.0.36": true, "9.7.0": true, "5.7.44-log": false, "": false,
+	} {
+		if got := capture.SupportsMySQL(version); got != ok {
+			t.Errorf("%s: %v", version, got)
+		}
+	}
+}
