@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -18,11 +19,16 @@ import (
 type Entry struct {
 	// Action says what happened: ActionImport, ActionExport, or a word of your own. Required.
 	Action Action
-	// Object is the model that it happened to, registered or not.
+	// Object is the model that it happened to, registered or not. With ObjectType, ObjectID, ObjectRepr
+	// and Message none is needed.
 	Object any
 	// Original and Modified are the object before and after; both give the changes between them. With
 	// the action ADD Modified (or Object) is shown as it is, with DELETE Original (or Object). They may
 	// stand for Object.
+	//
+	// All three may be maps as well, with names of fields or columns as keys; Object or ObjectType
+	// then says of what. A map has to have only what is to be shown. If it is of no registered model,
+	// any names and values will do, and "id" is the object's id.
 	Original, Modified any
 
 	// ObjectType, ObjectID and ObjectRepr name something that is no model, or replace what is derived
@@ -35,6 +41,8 @@ type Entry struct {
 	Message string
 	// Actor acts instead of the context's actor, such as in a job that works for a user.
 	Actor *Actor
+	// Request is that in which it happened, instead of the context's.
+	Request *Request
 	// Reason is why it was done, instead of the context's reason.
 	Reason string
 	// Outcome is "success", "failure" or "unknown"; empty means success.
@@ -86,6 +94,9 @@ func (h *handle) entry(ctx context.Context, e Entry) (*pending, error) {
 			w.actor.Type = ActorUser
 		}
 	}
+	if e.Request != nil {
+		w.request = *e.Request
+	}
 	if e.Reason != "" {
 		w.reason = e.Reason
 	}
@@ -110,24 +121,13 @@ func (h *handle) entry(ctx context.Context, e Entry) (*pending, error) {
 
 // entryImages takes the images of the objects in e.
 func (h *handle) entryImages(ctx context.Context, p *pending, e Entry) error {
-	for _, object := range []any{e.Object, e.Modified, e.Original} {
-		if isNil(object) {
-			continue
-		}
-		t, err := h.tableOf(ctx, object)
-		if err != nil {
-			return err
-		}
-		if p.table == nil {
-			p.table, p.name = t, t.schema.Table
-			continue
-		}
-		if p.table != t {
-			return fmt.Errorf("%w: its objects are a %s and a %s, want one model", ErrEntry, p.table.model.typ, t.model.typ)
-		}
+	t, err := h.entryTable(ctx, e)
+	if err != nil || t == nil {
+		return err
 	}
-	if p.table == nil {
-		return nil
+	p.table = t
+	if t.schema != nil {
+		p.name = t.schema.Table
 	}
 	original, modified := e.Original, e.Modified
 	switch {
@@ -136,18 +136,30 @@ func (h *handle) entryImages(ctx context.Context, p *pending, e Entry) error {
 	case isNil(modified):
 		modified = e.Object
 	}
-	var err error
-	if p.before, err = p.table.imageOf(ctx, original); err != nil {
+	var base []any // what a map does not say
+	if _, ok := mapOf(e.Object); !ok {
+		if base, err = t.imageOf(ctx, e.Object); err != nil {
+			return err
+		}
+	}
+	var given, more []int
+	if p.before, given, err = t.entryImage(ctx, original, base); err != nil {
 		return err
 	}
-	if p.after, err = p.table.imageOf(ctx, modified); err != nil {
+	if p.after, more, err = t.entryImage(ctx, modified, base); err != nil {
 		return err
 	}
+	if given = append(given, more...); given != nil {
+		slices.Sort(given)
+		given = slices.DeleteFunc(slices.Compact(given), func(i int) bool { return t.columns[i].hidden })
+	}
+	p.entry.columns = given
 	switch {
 	case p.entry.action == event.ActionDelete:
 		p.op = capture.Delete
 	case p.before != nil && p.after != nil && !isNil(e.Original) && !isNil(e.Modified):
-		p.columns, _ = p.table.changed(p.before, p.after)
+		p.columns, _ = t.changed(p.before, p.after)
+		p.entry.columns = nil
 	case p.entry.action == event.ActionAdd:
 		p.op, p.before = capture.Insert, nil
 	default:

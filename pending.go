@@ -36,6 +36,7 @@ type entry struct {
 	base    event.Record // fields that are set already
 	summary *Batch       // of a batch that has ended
 	bare    bool         // the images only say which object is meant
+	columns []int        // the columns to show of one image; nil: all
 }
 
 // action gives the record's action.

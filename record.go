@@ -193,6 +193,9 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 		if r.ObjectID == "" {
 			r.ObjectID = t.objectID(row)
 		}
+		if r.ObjectRepr == "" && t.schema == nil && t.repr < 0 {
+			r.ObjectRepr = t.fallbackRepr(r.ObjectID) // a map, whose id may not be in it
+		}
 		if r.ObjectRepr == "" {
 			r.ObjectRepr = t.objectRepr(ctx, row, &h.auditor.rules, h.modelFailed(ctx))
 		}
@@ -204,6 +207,9 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	columns := p.columns
 	if before == nil || after == nil {
 		columns = t.all()
+	}
+	if p.entry != nil && p.entry.columns != nil {
+		columns = p.entry.columns
 	}
 	if p.entry != nil && p.entry.bare {
 		columns = nil

@@ -27,6 +27,9 @@ func (t *table) objectID(row []any) string {
 		return ""
 	}
 	columns := t.key
+	if len(columns) == 0 && t.schema == nil {
+		return "" // a map that says nothing of its id
+	}
 	if len(columns) == 0 {
 		columns = t.all()
 	}
@@ -54,7 +57,7 @@ func (c *column) keyText(raw any) string {
 		}
 	}
 	if (c.masked || c.masker != nil) && raw != nil {
-		if !c.field.PrimaryKey {
+		if c.field != nil && !c.field.PrimaryKey {
 			return mask.Redacted
 		}
 		sum := sha256.Sum256([]byte(text))
@@ -89,6 +92,9 @@ func (t *table) fallbackRepr(id string) string {
 
 // describe asks the model.
 func (t *table) describe(ctx context.Context, row []any) (text string, err error) {
+	if t.model.typ == nil {
+		return "", nil // a map
+	}
 	fresh := reflect.New(t.model.typ)
 	object := fresh.Interface()
 	stringer, ok := object.(fmt.Stringer)
