@@ -69,7 +69,6 @@ func newApp(t *testing.T, records []event.Record) *app {
 		t.Fatal(err)
 	}
 	a := &app{}
-	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.Use(func(c *gin.Context) {
 		if a.down.Load() && c.Param("log_id") == "" && c.Request.URL.Path == "/audit/api/search/" {

@@ -21,6 +21,7 @@ import (
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/gin-gonic/gin"
 )
 
 // allocator starts one Chromium for all tests of the package.
@@ -63,6 +64,7 @@ func findChromium() (string, error) {
 }
 
 func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
 	code := m.Run()
 	stop()
 	os.Exit(code)
