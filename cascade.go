@@ -12,13 +12,13 @@ func suppress(items []*pending) (n int64) {
 		case p.table == nil || p.entry != nil || p.summary != nil:
 		case p.deletes():
 			for _, columns := range p.table.refs {
-				deleted[p.table.rowKey(columns, pick(p.before, columns))] = p
+				deleted[p.table.rowKey(p.space(), columns, pick(p.before, columns))] = p
 			}
 			dependents = dependents || p.table.edge != nil
 		case p.after != nil:
 			// It is there again, and so are its dependents missed.
 			for _, columns := range p.table.refs {
-				delete(deleted, p.table.rowKey(columns, pick(p.after, columns)))
+				delete(deleted, p.table.rowKey(p.space(), columns, pick(p.after, columns)))
 			}
 		}
 	}
@@ -61,5 +61,5 @@ func (p *pending) parentIn(deleted map[rowKey]*pending) *pending {
 	if !ok {
 		return nil
 	}
-	return deleted[e.parent.rowKey(e.ref, key)]
+	return deleted[e.parent.rowKey(e.space(p.space()), e.ref, key)]
 }

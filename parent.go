@@ -32,11 +32,12 @@ type parents struct {
 
 // want is a parent to be found.
 type want struct {
-	edge *edge
-	key  []any
+	edge  *edge
+	space string // of the parent
+	key   []any
 }
 
-func (w want) rowKey() rowKey { return w.edge.parent.rowKey(w.edge.ref, w.key) }
+func (w want) rowKey() rowKey { return w.edge.parent.rowKey(w.space, w.edge.ref, w.key) }
 
 // newParents takes the rows of the unit itself, whose images are the newest there are.
 func newParents(h *handle, conn gorm.ConnPool, inTx bool, items []*pending) *parents {
@@ -49,7 +50,7 @@ func newParents(h *handle, conn gorm.ConnPool, inTx bool, items []*pending) *par
 			row := p.image()
 			for _, image := range [][]any{p.before, p.after} {
 				if image != nil {
-					ps.rows[p.table.rowKey(columns, pick(image, columns))] = row
+					ps.rows[p.table.rowKey(p.space(), columns, pick(image, columns))] = row
 				}
 			}
 		}
@@ -69,7 +70,7 @@ func (p *pending) wants() []want {
 		if !ok {
 			continue
 		}
-		w := want{e, key}
+		w := want{e, e.space(p.space()), key}
 		if len(out) == 0 || out[0].rowKey() != w.rowKey() {
 			out = append(out, w)
 		}
@@ -97,7 +98,7 @@ func (ps *parents) load(ctx context.Context, items []*pending) error {
 			e := w.edge.parent.edge
 			if row := ps.rows[w.rowKey()]; e != nil && row != nil {
 				if key, ok := e.parentKey(row); ok {
-					next = append(next, want{e, key})
+					next = append(next, want{e, e.space(w.space), key})
 				}
 			}
 		}
@@ -109,8 +110,9 @@ func (ps *parents) load(ctx context.Context, items []*pending) error {
 // read reads those of the wanted rows that are not known yet.
 func (ps *parents) read(ctx context.Context, open []want) error {
 	type group struct {
-		edge *edge
-		keys [][]any
+		edge  *edge
+		space string
+		keys  [][]any
 	}
 	groups := make(map[string]*group)
 	var order []*group
@@ -121,10 +123,10 @@ func (ps *parents) read(ctx context.Context, open []want) error {
 			continue
 		}
 		seen[k] = true
-		name := fmt.Sprint(w.edge.parent.schema.Table, w.edge.ref)
+		name := fmt.Sprint(w.space, w.edge.parent.schema.Table, w.edge.ref)
 		g := groups[name]
 		if g == nil {
-			g = &group{edge: w.edge}
+			g = &group{edge: w.edge, space: w.space}
 			groups[name] = g
 			order = append(order, g)
 		}
@@ -137,7 +139,7 @@ func (ps *parents) read(ctx context.Context, open []want) error {
 	for _, g := range order {
 		for len(g.keys) > 0 {
 			n := min(len(g.keys), parentChunk)
-			if err := ps.query(ctx, g.edge, g.keys[:n]); err != nil {
+			if err := ps.query(ctx, g.edge, g.space, g.keys[:n]); err != nil {
 				errs = append(errs, fmt.Errorf("audit: read %s: %w", g.edge.parent.schema.Table, err))
 			}
 			g.keys = g.keys[n:]
@@ -148,25 +150,30 @@ func (ps *parents) read(ctx context.Context, open []want) error {
 
 // query reads the rows of one table by bare SQL: no callback, scope, logger or replica takes part. In
 // a transaction of PostgreSQL an error would abort it, so there it runs within a savepoint.
-func (ps *parents) query(ctx context.Context, e *edge, keys [][]any) error {
+func (ps *parents) query(ctx context.Context, e *edge, space string, keys [][]any) error {
 	return guard("reading parents", func() error {
 		if !ps.inTx || ps.handle.db.Name() != "postgres" {
-			return ps.scan(ctx, e, keys)
+			return ps.scan(ctx, e, space, keys)
 		}
-		if _, err := ps.conn.ExecContext(ctx, "SAVEPOINT audit_parents"); err != nil {
+		_, err := ps.conn.ExecContext(ctx, "SAVEPOINT audit_parents")
+		var state interface{ SQLState() string }
+		if errors.As(err, &state) && state.SQLState() == "25P01" {
+			return ps.scan(ctx, e, space, keys) // on a connection that is in no transaction
+		}
+		if err != nil {
 			return err
 		}
-		if err := ps.scan(ctx, e, keys); err != nil {
+		if err := ps.scan(ctx, e, space, keys); err != nil {
 			_, undo := ps.conn.ExecContext(ctx, "ROLLBACK TO SAVEPOINT audit_parents")
 			return errors.Join(err, undo)
 		}
-		_, err := ps.conn.ExecContext(ctx, "RELEASE SAVEPOINT audit_parents")
+		_, err = ps.conn.ExecContext(ctx, "RELEASE SAVEPOINT audit_parents")
 		return err
 	})
 }
 
-func (ps *parents) scan(ctx context.Context, e *edge, keys [][]any) (err error) {
-	st := e.selectRows(ps.handle.db, keys)
+func (ps *parents) scan(ctx context.Context, e *edge, space string, keys [][]any) (err error) {
+	st := e.selectRows(ps.handle.db, space, keys)
 	rows, err := ps.conn.QueryContext(ctx, st.SQL.String(), st.Vars...)
 	if err != nil {
 		return err
@@ -182,14 +189,19 @@ func (ps *parents) scan(ctx context.Context, e *edge, keys [][]any) (err error) 
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		ps.rows[t.rowKey(e.ref, pick(row, e.ref))] = row
+		ps.rows[t.rowKey(space, e.ref, pick(row, e.ref))] = row
 	}
 	return rows.Err()
 }
 
-// selectRows builds the statement for rows of the parent by the referenced columns.
-func (e *edge) selectRows(db *gorm.DB, keys [][]any) *gorm.Statement {
+// selectRows builds the statement for rows of the parent by the referenced columns, in the database schema space
+// if it is not empty.
+func (e *edge) selectRows(db *gorm.DB, space string, keys [][]any) *gorm.Statement {
 	t := e.parent
+	name := t.schema.Table
+	if space != "" {
+		name = space + "." + name
+	}
 	st := &gorm.Statement{DB: db, Schema: t.schema, Table: t.schema.Table}
 	write := func(s string) { st.SQL.WriteString(s) }
 	write("SELECT ")
@@ -200,7 +212,7 @@ func (e *edge) selectRows(db *gorm.DB, keys [][]any) *gorm.Statement {
 		st.WriteQuoted(t.columns[i].name)
 	}
 	write(" FROM ")
-	st.WriteQuoted(t.schema.Table)
+	st.WriteQuoted(name)
 	write(" WHERE ")
 	if len(e.ref) == 1 {
 		st.WriteQuoted(t.columns[e.ref[0]].name)
@@ -243,7 +255,7 @@ func (ps *parents) find(w want) object {
 		}
 		if t.edge != nil {
 			if key, ok := t.edge.parentKey(row); ok {
-				w = want{t.edge, key}
+				w = want{t.edge, t.edge.space(w.space), key}
 				continue
 			}
 		}

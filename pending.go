@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gormtrail/audit/event"
@@ -59,6 +60,32 @@ func (p *pending) action() event.Action {
 // deletes reports whether the row is gone with this change.
 func (p *pending) deletes() bool {
 	return p.entry == nil && p.summary == nil && p.before != nil && (p.op == capture.Delete || p.op == capture.SoftDelete)
+}
+
+// space is the database schema that the statement names and the model does not: tenants may have the same
+// tables each in a schema of their own.
+func (p *pending) space() string {
+	space := spaceOf(p.name)
+	if p.table == nil || space == spaceOf(p.table.schema.Table) {
+		return ""
+	}
+	return space
+}
+
+// spaceOf gives the database schema in a table's name, "" if it has none.
+func spaceOf(name string) string {
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		return name[:i]
+	}
+	return ""
+}
+
+// space is that of the parent of a row: the same, unless its model names one.
+func (e *edge) space(child string) string {
+	if spaceOf(e.parent.schema.Table) != "" {
+		return ""
+	}
+	return child
 }
 
 // image is the row as it is now, or as it was.

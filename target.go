@@ -245,16 +245,17 @@ func (e *edge) parentKey(row []any) ([]any, bool) {
 // types the driver gives them.
 type rowKey struct {
 	table *table
+	space string // see pending.space
 	key   string
 }
 
-func (t *table) rowKey(columns []int, values []any) rowKey {
+func (t *table) rowKey(space string, columns []int, values []any) rowKey {
 	var b strings.Builder
 	for i, c := range columns {
 		// With the column, as a row may be pointed at by several sets of columns.
 		fmt.Fprintf(&b, "%d:%q;", c, textOf(values[i]))
 	}
-	return rowKey{t, b.String()}
+	return rowKey{t, space, b.String()}
 }
 
 // pick gives the values of columns in row.

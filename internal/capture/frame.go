@@ -83,7 +83,11 @@ func (e *engine) inFrame(db *gorm.DB, f func()) {
 	st.Context = context.WithValue(ctx, frameKey{}, frame)
 	defer func() { // what was committed before an error or panic stays
 		st.Context = ctx
-		frame.Release()
+		if tx.Pinned(st.ConnPool) {
+			frame.ReleaseOn(tx.Wrap(st.ConnPool, e.tx))
+		} else {
+			frame.Release()
+		}
 	}()
 	f()
 }

@@ -318,7 +318,7 @@ func (e *engine) deliver(w *write, unit *tx.Unit) error {
 // transactions writes on the same connection: in a transaction that is not observed its records then
 // share its end.
 func (e *engine) release(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error {
-	if e.hooks.InTx {
+	if e.hooks.InTx || tx.Pinned(conn) {
 		if err := e.tx.BeforeCommit(ctx, conn, items); err != nil {
 			return err
 		}

@@ -194,6 +194,20 @@ func Find(pool gorm.ConnPool) (unit *Unit, observed bool) {
 	return nil, true
 }
 
+// Pinned reports whether pool is one connection that somebody holds: a transaction, or gorm.DB.Connection.
+// Whatever asks for another one meanwhile may wait for ever, as a pool may have only one.
+func Pinned(pool gorm.ConnPool) bool {
+	switch p := pool.(type) {
+	case *Conn, *sql.Conn, gorm.TxCommitter:
+		return true
+	case *gorm.PreparedStmtDB:
+		return Pinned(p.ConnPool)
+	case interface{ Unwrap() gorm.ConnPool }:
+		return Pinned(p.Unwrap())
+	}
+	return false
+}
+
 // Of gives the observed transaction that pool is, nil if it is none.
 func Of(pool gorm.ConnPool) *Tx {
 	switch p := pool.(type) {

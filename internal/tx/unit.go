@@ -120,6 +120,14 @@ func (u *Unit) Release() {
 	_ = u.commit(func() error { return nil }, ended, false)
 }
 
+// ReleaseOn is Release with the step before commit on a connection, for hooks that read.
+func (u *Unit) ReleaseOn(conn gorm.ConnPool) {
+	u.conn = conn
+	if u.commit(func() error { return nil }, ended, true) != nil {
+		u.Release()
+	}
+}
+
 // Discard ends the unit without releasing anything.
 func (u *Unit) Discard() {
 	_ = u.rollback(func() error { return nil }, ended)
