@@ -126,8 +126,33 @@ func (r *report) end(t test, action string, seconds float64) {
 		for _, o := range r.output[t] {
 			r.say("    %s", o)
 		}
+		if t.name == "" {
+			r.unfinished(t.pkg)
+		}
 	case "skip":
 		r.skipped[t] = reason(r.output[t])
+	}
+}
+
+// maxCrash is how many lines of a crash are printed.
+const maxCrash = 60
+
+// unfinished prints what a package that has failed said in tests that did not end: why it crashed or ran
+// out of time.
+func (r *report) unfinished(pkg string) {
+	for t, output := range r.output {
+		if t.pkg != pkg || t.name == "" {
+			continue
+		}
+		i := slices.IndexFunc(output, func(o string) bool {
+			return strings.HasPrefix(o, "panic: ") || strings.HasPrefix(o, "fatal error: ")
+		})
+		if i < 0 {
+			continue
+		}
+		for _, o := range output[i:min(len(output), i+maxCrash)] {
+			r.say("    %s", o)
+		}
 	}
 }
 
@@ -171,7 +196,7 @@ func (r *report) summarize(need []string, allowSkips bool) bool {
 		bad = append(bad, "failed:  "+t.String())
 	}
 	for t := range r.output {
-		if t.name != "" {
+		if t.name != "" && !strings.Contains(t.name, "/") {
 			bad = append(bad, "no end:  "+t.String())
 		}
 	}

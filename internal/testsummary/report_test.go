@@ -49,6 +49,12 @@ func TestSummarize(t *testing.T) {
 `, nil, false, "undefined: x", false},
 		{"a test did not end", passedTest + passedPackage + `{"Action":"output","Package":"q","Test":"TestB","Output":"=== RUN"}
 `, nil, false, "no end:  q.TestB", false},
+		{
+			"a test ran out of time", passedTest + `{"Action":"output","Package":"p","Test":"TestB","Output":"=== RUN"}
+{"Action":"output","Package":"p","Test":"TestB/x","Output":"panic: test timed out after 10m0s\n"}
+{"Action":"fail","Package":"p"}
+`, nil, false, "    panic: test timed out after 10m0s", false,
+		},
 		{"other output", "panic: x\n" + passedTest + passedPackage, nil, true, "panic: x", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
