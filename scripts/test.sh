@@ -10,13 +10,13 @@
 #   SERVICES      "running": the servers run already and stay, at the addresses in the environment or
 #                 those of compose.yaml; the script's own need no such word  ()
 #   TEST_P        packages tested at the same time                     (3)
-#   TEST_TIMEOUT  limit for one package                                (10m; long: 60m)
+#   TEST_TIMEOUT  limit for one package                                (20m; long: 60m)
 #   TEST_ARGS     more arguments for go test, such as -run or -count   ()
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
 names=(rabbitmq postgres mariadb opensearch)
-timeout=10m
+timeout=20m
 case ${1:-} in
 '') ;;
 long)
