@@ -160,10 +160,7 @@ func (x *postgresText) add(ctx context.Context, conn gorm.ConnPool, rows []trans
 // the second way for few matches, because it cannot know how words go together, and then reads everything.
 func (x *postgresText) search(ctx context.Context, q store.Query, m match) (store.Page, error) {
 	n := x.s.names
-	limit := q.TotalLimit
-	if limit < 0 {
-		limit = store.TotalLimit
-	}
+	limit := max(q.TotalLimit, store.TotalLimit)
 	b := builder{d: x.s.d}
 	b.write("SELECT count(*) FROM (SELECT 1 FROM ", n.table("_text"), " WHERE ")
 	x.condition(&b, m)

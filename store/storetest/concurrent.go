@@ -54,7 +54,7 @@ func testConcurrent(t *testing.T, b *bench) {
 	var readers sync.WaitGroup
 	for range 2 {
 		readers.Go(func() {
-			for ctx.Err() == nil {
+			for n := 0; n < 20 && ctx.Err() == nil; n++ {
 				for _, q := range []store.Query{{Text: "common", Size: 5}, {Size: 5}} {
 					page, err := b.Store.Search(ctx, q)
 					if err != nil {

@@ -28,9 +28,9 @@ func plainRecord(n int, at time.Time) event.Record {
 func corpus() []event.Record {
 	rng := rand.New(rand.NewPCG(7, 11))
 	pick := func(values ...string) string { return values[rng.IntN(len(values))] }
-	records := make([]event.Record, 120)
+	records := make([]event.Record, 72)
 	for i := range records {
-		r := plainRecord(i, start.Add(time.Duration(rng.IntN(40))*3*time.Minute))
+		r := plainRecord(i, start.Add(time.Duration(rng.IntN(30))*4*time.Minute))
 		r.UserID = pick("", "1", "7", "42", "user:ü", "7 ")
 		r.Username = pick("", "john.doe", "John.Doe", "nguyễn", norm.NFD.String("nguyễn"), "NGUYEN", "mary@example.com")
 		r.FullName = pick("", "John Doe", "Nguyễn Thị Đào", "Łukasz Straße", "张伟")

@@ -117,8 +117,9 @@ func testQuery(t *testing.T, b *bench) {
 	})
 	t.Run("offset and size", func(t *testing.T) {
 		t.Parallel()
-		for _, offset := range []int{0, 1, 19, 20, 100, 118, 119, 120, 121, 9000} {
-			for _, size := range []int{1, 20, 119, 120, 121, 1000} {
+		all := len(records)
+		for _, offset := range []int{0, 1, 20, all - 1, all, all + 1, 9000} {
+			for _, size := range []int{1, 20, all - 1, all, all + 1, 1000} {
 				check(t, store.Query{Offset: offset, Size: size})
 			}
 		}
@@ -161,8 +162,8 @@ func testFilter(t *testing.T, records []event.Record, field store.Field, check f
 	if len(values) < 2 {
 		t.Fatalf("the corpus has the values %q only", values)
 	}
-	if len(values) > 10 {
-		values = values[:10]
+	if len(values) > 5 {
+		values = values[:5]
 	}
 	query := func(not bool, values ...string) store.Query {
 		return store.Query{Filters: []store.Filter{{Field: field, Values: values, Not: not}}, Size: 500}
@@ -197,8 +198,7 @@ func testFilter(t *testing.T, records []event.Record, field store.Field, check f
 		if want := check(t, query(false, hostile)); want.total != 0 {
 			t.Errorf("the corpus has the value %q", hostile)
 		}
-		check(t, query(true, hostile))
-		check(t, query(false, hostile, values[0]))
+		check(t, query(true, hostile, values[0]))
 	}
 	if page := check(t, query(false, "")); page.total != 0 {
 		t.Errorf("the empty value finds %d records, want none: a field that is missing has no value", page.total)

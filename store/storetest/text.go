@@ -181,10 +181,7 @@ func testText(t *testing.T, b *bench) {
 	})
 	t.Run("syntax is never an error", func(t *testing.T) {
 		t.Parallel()
-		for i, text := range hostileTexts() {
-			if testing.Short() && i%8 != 0 {
-				continue
-			}
+		for _, text := range hostileTexts() {
 			page := b.search(t, store.Query{Text: text, Size: 100})
 			want := oracle(all, store.Query{Text: text, Size: 100})
 			if got := ids(page.Records); !slices.Equal(got, ids(want.records)) {
@@ -202,7 +199,7 @@ func hostileTexts() []string {
 	}
 	var texts []string
 	for i, p := range parts {
-		texts = append(texts, p, p+p, "alpha "+p, p+" alpha", p+"alpha", "alpha"+p, "alpha"+p+"beta", `"`+p+`"`, p+parts[(i*7+3)%len(parts)]+parts[(i*13+5)%len(parts)])
+		texts = append(texts, p, "alpha "+p, "alpha"+p+"beta", p+parts[(i*7+3)%len(parts)]+parts[(i*13+5)%len(parts)])
 	}
 	return append(texts, strings.Repeat("(", 200), strings.Repeat("a ", 128), strings.Repeat(`"a" `, 64), strings.Repeat("a* ", 85), strings.Repeat("*", 256), "NEAR(alpha beta, 2)", "alpha^beta", "{alpha}: beta", "body: alpha")
 }
