@@ -106,14 +106,10 @@ func (d mysql) needsTx(w *write) bool {
 func (d mysql) insert(w *write) (*outcome, error) {
 	u := w.upsert()
 	switch {
-	case !d.returning, u != nil && !w.wants:
+	case !d.returning, u != nil && (!w.wants || w.single(u)):
 		return d.insertAndSelect(w, u)
 	case u != nil:
-		before, err := d.existing(w, u)
-		if err != nil {
-			return nil, err
-		}
-		return w.upsertReturning(u, before, w.plan.list, layout{after: true})
+		return d.upsertReturning(w, u)
 	}
 	first, last := any(nil), any(nil)
 	at := position(w.model.Columns, w.table.auto)
@@ -185,8 +181,8 @@ func (w *write) readKeys(rows [][]any, at []int, tail string) (*images, error) {
 
 // insertAndSelect captures an INSERT without RETURNING: by the rows that are there afterwards.
 func (d mysql) insertAndSelect(w *write, u *upsert) (*outcome, error) {
-	if w.wants {
-		return nil, errUnread
+	if w.wants && (u == nil || !w.single(u)) {
+		return nil, errUnread // never without RETURNING in the dialect
 	}
 	if !w.plan.sure {
 		return d.insertKeyless(w, u)
@@ -207,6 +203,9 @@ func (d mysql) insertAndSelect(w *write, u *upsert) (*outcome, error) {
 	if !certain || len(look.keys) == 0 || before.over {
 		return out, d.countInsert(w, before)
 	}
+	if w.wants {
+		return out, d.one(w, u, look, before, out)
+	}
 	after, err := w.readExisting(look, " FOR UPDATE")
 	if err != nil {
 		return nil, err
@@ -215,6 +214,101 @@ func (d mysql) insertAndSelect(w *write, u *upsert) (*outcome, error) {
 		return out, d.countInsert(w, before)
 	}
 	return out, d.pairInsert(w, u, look, before, after, res)
+}
+
+// single reports whether an upsert is of one row whose RETURNING columns we can give from its image. It
+// then runs without RETURNING, since only the server's count says whether the row was added.
+func (w *write) single(u *upsert) bool {
+	values, _ := w.st.Clauses["VALUES"].Expression.(clause.Values)
+	return len(values.Values) == 1 && u.certain && w.plan.sure && w.st.Schema != nil && len(w.asked()) > 0
+}
+
+// asked gives the positions of the columns of the caller's RETURNING clause; nil if they are not all known.
+func (w *write) asked() []int {
+	returning, _ := w.st.Clauses["RETURNING"].Expression.(clause.Returning)
+	var names []string
+	for _, c := range returning.Columns {
+		names = append(names, c.Name)
+	}
+	return positions(w.model, w.table, names)
+}
+
+// one captures the upsert of one row, and gives the caller the columns that it asked for.
+func (d mysql) one(w *write, u, look *upsert, before *images, out *outcome) error {
+	query, vars := w.existingQuery(look, " FOR UPDATE")
+	after := &images{}
+	_, _, err := w.quietly().read(query, vars, layout{before: true}, func(row, _, _ []any) bool {
+		after.rows = append(after.rows, row)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	at := w.asked()
+	out.user = &replay{columns: make([]string, len(at))}
+	for j, i := range at {
+		out.user.columns[j] = w.model.Columns[i]
+	}
+	if row := w.written(before, after); row != nil {
+		own := make([]any, len(at))
+		for j, i := range at {
+			own[j] = row[i]
+		}
+		out.user.rows = append(out.user.rows, own)
+	}
+	return d.pairInsert(w, u, look, before, after, out.result)
+}
+
+// written gives the row that an upsert of one row wrote: several may have been in conflict.
+func (w *write) written(before, after *images) []any {
+	for _, row := range after.rows {
+		if old, ok := before.byKey[w.plan.key(row)]; !ok || !w.plan.equal(old, row) {
+			return row
+		}
+	}
+	if len(after.rows) == 0 {
+		return nil
+	}
+	return after.rows[0]
+}
+
+// upsertReturning captures an upsert of several rows. The server gives no count with RETURNING, but the
+// first number that it made: rows with numbers outside those of the statement were there.
+func (d mysql) upsertReturning(w *write, u *upsert) (*outcome, error) {
+	before, err := d.existing(w, u)
+	if err != nil {
+		return nil, err
+	}
+	auto := position(w.model.Columns, w.table.auto)
+	values, _ := w.st.Clauses["VALUES"].Expression.(clause.Values)
+	if given, _ := w.given(); auto < 0 || given || len(u.keys) == 0 {
+		return w.upsertRows(u, before, w.plan.list, layout{after: true}, nil)
+	}
+	const reset, ask = "SELECT LAST_INSERT_ID(0)", "SELECT LAST_INSERT_ID(), @@auto_increment_increment"
+	if err := queryAll(w.st.Context, w.conn, reset, nil, func(func(...any) error) error { return nil }); err != nil {
+		return nil, err
+	}
+	var pending [][]any
+	out, err := w.upsertRows(u, before, w.plan.list, layout{after: true}, func(row []any) bool {
+		pending = append(pending, row)
+		return true
+	})
+	if err != nil || len(pending) == 0 {
+		return out, err
+	}
+	var first, step int64
+	if err := queryAll(w.st.Context, w.conn, ask, nil, func(scan func(...any) error) error { return scan(&first, &step) }); err != nil {
+		return nil, err
+	}
+	for _, row := range pending {
+		s, _ := text(row[auto])
+		if id, err := strconv.ParseInt(s, 10, 64); err == nil && first > 0 && id >= first && id < first+step*int64(len(values.Values)) {
+			w.add(Insert, nil, row, "")
+		} else {
+			w.add(Update, nil, row, NoteNoBefore)
+		}
+	}
+	return out, nil
 }
 
 // insertKeyless captures an INSERT of rows without a key: those that are equal to one of the new rows
@@ -299,8 +393,10 @@ func (d mysql) pairInsert(w *write, u, look *upsert, before, after *images, res 
 	n, err := res.RowsAffected()
 	want := int64(len(added)) + 2*changed
 	certain := u == nil || err == nil && (n == want || n == want+equal) // with clientFoundRows equal rows count
-	if !certain && !look.certain {
-		return d.countInsert(w, before)
+	if !certain && (!look.certain || len(added) > 1) {
+		err := d.countInsert(w, before) // which of them was there is not known
+		w.op = Update
+		return err
 	}
 	for _, row := range added {
 		if certain {

@@ -174,6 +174,11 @@ func (w *write) readExisting(u *upsert, tail string) (*images, error) {
 	if len(u.keys) == 0 {
 		return &images{byKey: map[string][]any{}}, nil
 	}
+	query, vars := w.existingQuery(u, tail)
+	return w.readBefore(query, vars)
+}
+
+func (w *write) existingQuery(u *upsert, tail string) (query string, vars []any) {
 	h := &gorm.Statement{
 		DB: w.st.DB, Table: w.st.Table, TableExpr: w.st.TableExpr, Schema: w.st.Schema,
 		Context: w.st.Context, Clauses: map[string]clause.Clause{},
@@ -188,7 +193,7 @@ func (w *write) readExisting(u *upsert, tail string) (*images, error) {
 		k.build(h)
 	}
 	h.SQL.WriteString(tail)
-	return w.readBefore(h.SQL.String(), h.Vars)
+	return h.SQL.String(), h.Vars
 }
 
 // build writes the condition that finds the rows of the key.
@@ -246,6 +251,11 @@ func (d sqlite) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
 }
 
 func (w *write) upsertReturning(u *upsert, before *images, columns string, l layout) (*outcome, error) {
+	return w.upsertRows(u, before, columns, l, nil)
+}
+
+// upsertRows is upsertReturning with rows that were not found before handed to unfound, if it is not nil.
+func (w *write) upsertRows(u *upsert, before *images, columns string, l layout, unfound func(row []any) bool) (*outcome, error) {
 	if before.over {
 		w.drop()
 	}
@@ -267,6 +277,8 @@ func (w *write) upsertReturning(u *upsert, before *images, columns string, l lay
 		switch {
 		case found && !(known && inserted):
 			return w.add(Update, old, after, "")
+		case unfound != nil:
+			return unfound(after)
 		case inserted || !known && u.certain:
 			return w.add(Insert, nil, after, "")
 		default:

@@ -269,7 +269,11 @@ func (w *write) row(f func(before, after, extra []any) bool, before, after, extr
 // send runs the main statement without asking for rows.
 func (w *write) send() (sql.Result, error) {
 	w.calls.inside, w.calls.sent = true, true
-	res, err := w.conn.ExecContext(w.st.Context, w.query, w.args...)
+	query := w.query
+	if w.wants { // without the caller's RETURNING, whose columns it gets otherwise
+		query = query[:w.marks.returning.at-1]
+	}
+	res, err := w.conn.ExecContext(w.st.Context, query, w.args...)
 	w.calls.inside = false
 	return res, err
 }

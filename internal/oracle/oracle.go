@@ -40,6 +40,8 @@ type Snapshot map[string]map[string]Row
 type Change struct {
 	Table         string
 	Before, After Row
+	// NoBefore says that the row was there, but is not known as it was.
+	NoBefore bool
 }
 
 // Take reads the tables.
@@ -175,6 +177,12 @@ func apply(rows map[string]Row, t Table, c Change) (wrong []string) {
 	}
 	if c.After != nil {
 		k := t.free(rows, c.After)
+		if c.NoBefore {
+			if _, there := t.find(rows, c.After); !there {
+				wrong = append(wrong, fmt.Sprintf("change of a row that is not there: %v", c.After))
+			}
+			delete(rows, k)
+		}
 		if _, taken := rows[k]; taken {
 			wrong = append(wrong, fmt.Sprintf("after image of a row that is there already: %v", c.After))
 		}

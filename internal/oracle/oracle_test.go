@@ -19,16 +19,18 @@ func TestReplay_findsWhatIsWrong(t *testing.T) {
 		end     rows
 		wrong   int
 	}{
-		"add":             {[]oracle.Change{{Table: "t", After: oracle.Row{"id": "2", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "a"}, `id="2" `: {"id": "2", "v": "b"}}, 0},
-		"change":          {[]oracle.Change{{"t", oracle.Row{"id": "1", "v": "a"}, oracle.Row{"id": "1", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "b"}}, 0},
-		"change the key":  {[]oracle.Change{{"t", oracle.Row{"id": "1", "v": "a"}, oracle.Row{"id": "3", "v": "a"}}}, rows{`id="3" `: {"id": "3", "v": "a"}}, 0},
-		"delete":          {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "1", "v": "a"}}}, rows{}, 0},
-		"wrong old value": {[]oracle.Change{{"t", oracle.Row{"id": "1", "v": "x"}, oracle.Row{"id": "1", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "b"}}, 1},
-		"no change":       {[]oracle.Change{{"t", oracle.Row{"id": "1", "v": "a"}, oracle.Row{"id": "1", "v": "a"}}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
-		"not there":       {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "9", "v": "a"}}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
-		"added twice":     {[]oracle.Change{{Table: "t", After: oracle.Row{"id": "1", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "b"}}, 1},
-		"unknown table":   {[]oracle.Change{{Table: "u", After: oracle.Row{}}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
-		"no images":       {[]oracle.Change{{Table: "t"}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
+		"add":               {[]oracle.Change{{Table: "t", After: oracle.Row{"id": "2", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "a"}, `id="2" `: {"id": "2", "v": "b"}}, 0},
+		"change":            {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "1", "v": "a"}, After: oracle.Row{"id": "1", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "b"}}, 0},
+		"change the key":    {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "1", "v": "a"}, After: oracle.Row{"id": "3", "v": "a"}}}, rows{`id="3" `: {"id": "3", "v": "a"}}, 0},
+		"delete":            {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "1", "v": "a"}}}, rows{}, 0},
+		"wrong old value":   {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "1", "v": "x"}, After: oracle.Row{"id": "1", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "b"}}, 1},
+		"no change":         {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "1", "v": "a"}, After: oracle.Row{"id": "1", "v": "a"}}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
+		"not there":         {[]oracle.Change{{Table: "t", Before: oracle.Row{"id": "9", "v": "a"}}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
+		"added twice":       {[]oracle.Change{{Table: "t", After: oracle.Row{"id": "1", "v": "b"}}}, rows{`id="1" `: {"id": "1", "v": "b"}}, 1},
+		"unknown table":     {[]oracle.Change{{Table: "u", After: oracle.Row{}}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
+		"no before":         {[]oracle.Change{{Table: "t", After: oracle.Row{"id": "1", "v": "b"}, NoBefore: true}}, rows{`id="1" `: {"id": "1", "v": "b"}}, 0},
+		"no before, no row": {[]oracle.Change{{Table: "t", After: oracle.Row{"id": "2", "v": "b"}, NoBefore: true}}, rows{`id="1" `: {"id": "1", "v": "a"}, `id="2" `: {"id": "2", "v": "b"}}, 1},
+		"no images":         {[]oracle.Change{{Table: "t"}}, rows{`id="1" `: {"id": "1", "v": "a"}}, 1},
 	} {
 		got, wrong := start.Replay(c.changes, keyed)
 		if diff := cmp.Diff(c.end, got["t"]); diff != "" || len(wrong) != c.wrong {
