@@ -124,12 +124,11 @@ func kindOfValue(v any) (kind, bool) {
 			}
 		}
 	}
-	switch raw := rawOf(v); {
-	case raw == nil:
+	raw := rawOf(v)
+	if raw == nil {
 		return kindString, false
-	default:
-		return kindOfRaw(raw), true
 	}
+	return kindOfRaw(raw), true
 }
 
 func kindOfRaw(raw any) kind {

@@ -43,7 +43,7 @@ func newUsers() *users {
 	return &users{
 		list: []*user{
 			{ID: "1", Username: "alice", FullName: "Alice Nguyen", Password: "alice", Token: "crm-demo-token-alice", Auditor: true},
-			{ID: "2", Username: "bob", FullName: "Bob Miller", Password: "bob", Token: "crm-demo-token-bob"},                       
+			{ID: "2", Username: "bob", FullName: "Bob Miller", Password: "bob", Token: "crm-demo-token-bob"},
 		},
 		sessions: make(map[string]*user),
 	}

@@ -40,7 +40,7 @@ func BenchmarkCapture(b *testing.B) {
 		rows int // that are there before
 		run  func(db *gorm.DB, first uint, i int) error
 	}{
-		{"create", 0, func(db *gorm.DB, _ uint, i int) error { return db.Create(&many(1)[0]).Error }},
+		{"create", 0, func(db *gorm.DB, _ uint, _ int) error { return db.Create(&many(1)[0]).Error }},
 		{"update", 1, func(db *gorm.DB, id uint, i int) error { return db.Model(&wide{ID: id}).Update("age", i).Error }},
 		{"save", 1, func(db *gorm.DB, id uint, i int) error {
 			return db.Save(&wide{ID: id, Name: "n", Age: i, CreatedAt: time.Unix(1, 0)}).Error
@@ -50,7 +50,7 @@ func BenchmarkCapture(b *testing.B) {
 			return db.Clauses(clause.OnConflict{UpdateAll: true}).Create(&wide{ID: id, Name: "n", Age: i}).Error
 		}},
 		{"create1000", 0, func(db *gorm.DB, _ uint, _ int) error { m := many(1000); return db.Create(&m).Error }},
-		{"update1000", 1000, func(db *gorm.DB, id uint, i int) error {
+		{"update1000", 1000, func(db *gorm.DB, id uint, _ int) error {
 			return db.Model(&wide{}).Where("id >= ?", id).Update("age", gorm.Expr("age + 1")).Error
 		}},
 		{"delete1000", 1000, func(db *gorm.DB, id uint, _ int) error { return db.Where("id >= ?", id).Delete(&wide{}).Error }},

@@ -26,7 +26,6 @@ import (
 type recorder struct {
 	mu        sync.Mutex
 	models    map[string]*capture.Model
-	before    [][]capture.Change
 	committed []capture.Change
 	units     int
 	summaries []capture.Summary

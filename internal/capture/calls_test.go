@@ -21,9 +21,11 @@ var calls = []call{
 		o.see(db.Create(&c), c)
 	}},
 	{name: "create all fields", run: func(db *gorm.DB, o *observed) {
-		c := Customer{Name: "new", Email: ptr("n@example.com"), Age: 1, Score: 0.1, Balance: "1.239", Active: false,
+		c := Customer{
+			Name: "new", Email: ptr("n@example.com"), Age: 1, Score: 0.1, Balance: "1.239", Active: false,
 			Note: sql.NullString{String: "x", Valid: true}, Settings: map[string]string{"k": "v"},
-			Address: Address{City: "Bern", Zip: ptr("1")}, CompanyID: ptr(uint(1))}
+			Address: Address{City: "Bern", Zip: ptr("1")}, CompanyID: ptr(uint(1)),
+		}
 		o.see(db.Create(&c), c)
 	}},
 	{name: "create slice", run: func(db *gorm.DB, o *observed) {
@@ -500,8 +502,10 @@ var calls = []call{
 	}},
 
 	{name: "nested create", run: func(db *gorm.DB, o *observed) {
-		c := Customer{Name: "deep", Company: &Company{Name: "new"}, Profile: &Profile{Bio: "b"},
-			Orders: []Order{{Title: "a"}, {Title: "b"}}, Tags: []Tag{{Name: "t1"}, {ID: 1, Name: "red"}}, Toys: []Toy{{Name: "doll"}}}
+		c := Customer{
+			Name: "deep", Company: &Company{Name: "new"}, Profile: &Profile{Bio: "b"},
+			Orders: []Order{{Title: "a"}, {Title: "b"}}, Tags: []Tag{{Name: "t1"}, {ID: 1, Name: "red"}}, Toys: []Toy{{Name: "doll"}},
+		}
 		o.see(db.Create(&c), c)
 	}},
 	{name: "nested create existing child", run: func(db *gorm.DB, o *observed) {
@@ -586,7 +590,7 @@ var calls = []call{
 			return nil
 		}))
 	}},
-	{name: "transaction panic", run: func(db *gorm.DB, o *observed) {
+	{name: "transaction panic", run: func(db *gorm.DB, _ *observed) {
 		_ = db.Transaction(func(tx *gorm.DB) error {
 			tx.Create(&Order{Title: "lost"})
 			panic("p")

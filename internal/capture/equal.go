@@ -78,11 +78,11 @@ func text(v any) (string, bool) {
 }
 
 // equalColumn is Equal for a column of the model: documents are equal if they decode to the same.
-func equalColumn(json bool, a, b any) bool {
+func equalColumn(document bool, a, b any) bool {
 	if Equal(a, b) {
 		return true
 	}
-	return json && a != nil && b != nil && equalJSON(a, b)
+	return document && a != nil && b != nil && equalJSON(a, b)
 }
 
 // isJSON reports whether the column of f holds documents as text.
@@ -114,7 +114,7 @@ func decode(v any) (doc any, ok bool) {
 		return nil, false
 	}
 	_, err := d.Token()
-	return doc, err == io.EOF //nolint:errorlint // Token gives io.EOF itself
+	return doc, err == io.EOF
 }
 
 // size gives about how many bytes an image takes in memory.

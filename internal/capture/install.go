@@ -60,9 +60,13 @@ func (h *Hooks) validate() error {
 		name string
 		set  bool
 	}{
-		{"BeforeCommit", h.BeforeCommit != nil}, {"AfterCommit", h.AfterCommit != nil},
-		{"Discarded", h.Discarded != nil}, {"Model", h.Model != nil}, {"Captured", h.Captured != nil},
-		{"Skipped", h.Skipped != nil}, {"Failed", h.Failed != nil},
+		{"BeforeCommit", h.BeforeCommit != nil},
+		{"AfterCommit", h.AfterCommit != nil},
+		{"Discarded", h.Discarded != nil},
+		{"Model", h.Model != nil},
+		{"Captured", h.Captured != nil},
+		{"Skipped", h.Skipped != nil},
+		{"Failed", h.Failed != nil},
 	} {
 		if !f.set {
 			return fmt.Errorf("%w: Hooks.%s is nil", ErrConfig, f.name)

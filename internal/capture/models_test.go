@@ -112,9 +112,11 @@ func (h *Hooked) BeforeUpdate(tx *gorm.DB) error {
 	tx.Statement.SetColumn("Steps", h.Steps+"u")
 	return nil
 }
+
 func (h *Hooked) BeforeDelete(tx *gorm.DB) error {
 	return tx.Create(&Line{Place: 99, Text: "deleted"}).Error
 }
+
 func (h *Hooked) AfterUpdate(*gorm.DB) error {
 	if h.Name == "refused" {
 		return errors.New("refused by a hook")

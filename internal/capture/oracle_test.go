@@ -194,7 +194,7 @@ func TestOracle_eachCall_isCapturedExactly(t *testing.T) {
 					t.Run(call.name, func(t *testing.T) { //nolint:paralleltest // one database
 						seen, before, after := plain.do(t, call)
 						for name, s := range captured {
-							t.Run(name, func(t *testing.T) { compare(t, s, call, seen, before, after) })
+							t.Run(name, func(t *testing.T) { compare(t, s, call, seen, before, after) }) //nolint:paralleltest // one database
 						}
 					})
 				}

@@ -48,7 +48,7 @@ const savepoint = "audit_probe"
 
 // guarded runs f in a transaction, behind a savepoint if it is not proven. ours says that f failed by
 // what we added, and that the transaction is as before.
-func (e *engine) guarded(w *write, t *trust, f func() (*outcome, error)) (out *outcome, err error, ours bool) { //nolint:revive // the error is not last, since ours explains it
+func (e *engine) guarded(w *write, t *trust, f func() (*outcome, error)) (out *outcome, err error, ours bool) {
 	probing := !t.proven.Load() && e.dialect.traits().fragile
 	if probing {
 		if _, err := w.raw().ExecContext(w.st.Context, "SAVEPOINT "+savepoint); err != nil {

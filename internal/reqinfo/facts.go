@@ -40,7 +40,7 @@ func (c Config) WithDefaults() Config {
 	c.ForwardedHeader = http.CanonicalHeaderKey(c.ForwardedHeader)
 	c.RequestIDHeader = http.CanonicalHeaderKey(c.RequestIDHeader)
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the clock's default
 	}
 	return c
 }

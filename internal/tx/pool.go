@@ -164,7 +164,7 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (result
 // QueryContext runs a query and follows savepoints and ends of transactions in its text.
 func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
 	err = t.Control(query, func() error {
-		rows, err = t.Tx.QueryContext(ctx, query, args...)
+		rows, err = t.Tx.QueryContext(ctx, query, args...) //nolint:rowserrcheck // the caller reads them
 		return err
 	})
 	return rows, err
