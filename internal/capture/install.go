@@ -122,6 +122,14 @@ func (e *engine) register(db *gorm.DB) error {
 	if f := c.Delete().Get("gorm:begin_transaction"); f != nil {
 		errs = append(errs, c.Delete().Before("gorm:begin_transaction").Register("audit:wrap_pool", e.wrapStatement))
 	}
+	// A resolver chooses a pool as soon as Clauses(dbresolver.Use(…)) is called, before a Begin.
+	const resolver = "gorm:db_resolver"
+	if choose := c.Query().Get(resolver); choose != nil {
+		errs = append(errs, c.Query().Before("*").Replace(resolver, func(db *gorm.DB) {
+			choose(db)
+			e.wrapStatement(db)
+		}))
+	}
 	return errors.Join(errs...)
 }
 

@@ -1,7 +1,10 @@
 package capture
 
 import (
+	"context"
+	"database/sql"
 	"strings"
+	"time"
 )
 
 // sqlite captures on SQLite 3.35 or later. There is one writer at a time: a statement that changes
@@ -97,6 +100,33 @@ func (sqlite) prime(w *write, table string) error {
 		w.unit.Note(note)
 	}
 	return err
+}
+
+// grace is how long a statement may go on after its context has ended.
+const grace = 100 * time.Millisecond
+
+// fetchSQLite sends a query whose rows can be read after the context of the statement has ended. SQLite has
+// done all that a statement does when it gives the first row, and drivers give an error if the context
+// ends just then: the change would stay without its record. A statement that takes long is interrupted.
+func fetchSQLite(w *write, query string, args []any) (*sql.Rows, error) {
+	outer := w.st.Context
+	if outer.Done() == nil || outer.Err() != nil {
+		return w.conn.QueryContext(outer, query, args...)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(outer))
+	sent := make(chan struct{})
+	defer close(sent)
+	stop := context.AfterFunc(outer, func() {
+		late := time.NewTimer(grace)
+		defer late.Stop()
+		select {
+		case <-late.C:
+			cancel()
+		case <-sent:
+		}
+	})
+	defer stop()
+	return w.conn.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller closes them
 }
 
 func (d sqlite) insert(w *write) (out *outcome, err error) {

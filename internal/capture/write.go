@@ -182,7 +182,7 @@ type layout struct {
 // again. It gives the number of rows, and the caller's own columns if it wants them.
 func (w *write) read(query string, args []any, l layout, f func(before, after, extra []any) (kept bool)) (n int64, user *replay, err error) {
 	w.calls.inside = true
-	rows, err := w.conn.QueryContext(w.st.Context, query, args...)
+	rows, err := w.fetch(query, args)
 	w.calls.inside = false
 	if err != nil {
 		return 0, nil, err
@@ -276,6 +276,14 @@ func (w *write) send() (sql.Result, error) {
 	res, err := w.conn.ExecContext(w.st.Context, query, w.args...)
 	w.calls.inside = false
 	return res, err
+}
+
+// fetch sends a query that gives rows.
+func (w *write) fetch(query string, args []any) (*sql.Rows, error) {
+	if _, ok := w.engine.dialect.(sqlite); ok {
+		return fetchSQLite(w, query, args)
+	}
+	return w.conn.QueryContext(w.st.Context, query, args...)
 }
 
 // slots makes an image and lets dest scan into it from at on.
