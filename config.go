@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/gormtrail/audit/event"
 )
 
 // Scope says which changes of registered models are recorded.
@@ -109,6 +111,27 @@ type Config struct {
 	//
 	// Defaults to false.
 	KeepValuePatterns bool
+
+	// Label gives the names of columns for people that neither a tag nor the option Label gives, such as
+	// HumanLabel does; empty means none. It is called once for each column, by db.Use.
+	//
+	// Defaults to the handle's naming strategy, if that is a Labeler, and else to the column's name.
+	Label func(objectType, column string) string
+
+	// Before is asked before a record gets its id and hash: it may add to the record or change it, and
+	// false vetoes it, which is counted. The record is masked already, and its extra fields and texts
+	// are masked again afterwards. It must be fast, since the application's transaction is open, must
+	// not use the database through a pool of one connection, and must be safe for concurrent use. If it
+	// panics, the record stays as it was.
+	//
+	// Defaults to none.
+	Before func(ctx context.Context, r *event.Record) bool
+	// After is told of the records of a transaction once it has committed and the sinks have been given
+	// them, whether they took them or not. It must be fast, must not change the records, and must be
+	// safe for concurrent use. A panic is recovered.
+	//
+	// Defaults to none.
+	After func(ctx context.Context, records []event.Record)
 
 	// OnError is told of everything that went wrong inside auditing and that the application's write
 	// does not report. It must be fast, and safe for concurrent use.

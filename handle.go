@@ -75,7 +75,7 @@ func (h *handle) current(ctx context.Context) *tables {
 
 func (h *handle) compile() (*tables, error) {
 	models, version, err := h.auditor.cfg.Registry.state()
-	ts, compileErr := compile(h.db, models, version, &h.auditor.rules)
+	ts, compileErr := compile(h.db, models, version, &h.auditor.rules, h.auditor.labelsOf(h.db))
 	return ts, errors.Join(err, compileErr)
 }
 
@@ -204,7 +204,9 @@ func (h *handle) afterCommit(ctx context.Context, items []tx.Item) {
 	c := &h.auditor.counters
 	c.emitted.Add(int64(len(u.records) - u.lost))
 	c.failed.Add(int64(u.lost + u.unmade))
+	c.vetoed.Add(int64(u.vetoed))
 	c.suppressed.Add(u.cascaded)
+	h.after(ctx, u.records)
 	for b, n := range u.processed {
 		b.add(n)
 	}

@@ -13,7 +13,7 @@ import (
 // Stats are the counters of an Auditor since it was made, over all its handles. Of everything that
 // was captured,
 //
-//	emitted + failed + discarded + suppressed + unchanged
+//	emitted + failed + discarded + suppressed + unchanged + vetoed
 //
 // is the sum, where one change that is logged under two parents counts twice from emitted on.
 type Stats struct {
@@ -28,6 +28,8 @@ type Stats struct {
 	// Unchanged counts rows in which an update changed nothing but columns that GORM sets by itself.
 	// Rows in which it changed nothing at all are counted nowhere.
 	Unchanged int64
+	// Vetoed counts records that Config.Before did not want.
+	Vetoed int64
 	// Truncated counts statements that changed more rows than are recorded one by one.
 	Truncated int64
 	// Skipped counts, by table and reason, writes of registered models that were not recorded: the
@@ -59,7 +61,7 @@ const (
 
 // counters are the live form of Stats.
 type counters struct {
-	emitted, failed, discarded, suppressed, unchanged, truncated atomic.Int64
+	emitted, failed, discarded, suppressed, unchanged, vetoed, truncated atomic.Int64
 
 	mu      sync.Mutex
 	skipped map[string]map[string]int64
@@ -72,7 +74,7 @@ func (c *counters) stats() Stats {
 	defer c.mu.Unlock()
 	s := Stats{
 		Emitted: c.emitted.Load(), Failed: c.failed.Load(), Discarded: c.discarded.Load(), Suppressed: c.suppressed.Load(),
-		Unchanged: c.unchanged.Load(), Truncated: c.truncated.Load(),
+		Unchanged: c.unchanged.Load(), Vetoed: c.vetoed.Load(), Truncated: c.truncated.Load(),
 		Skipped: make(map[string]map[string]int64, len(c.skipped)), Errors: maps.Clone(c.errors),
 	}
 	for table, reasons := range c.skipped {

@@ -196,7 +196,7 @@ func (h *handle) tableOf(ctx context.Context, object any) (*table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrEntry, err)
 	}
-	t, err := adHoc(h.db, m, &h.auditor.rules)
+	t, err := adHoc(h.db, m, &h.auditor.rules, h.auditor.labelsOf(h.db))
 	if err != nil {
 		return nil, fmt.Errorf("%w: model %s: %w", ErrEntry, typ, err)
 	}

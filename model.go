@@ -27,8 +27,8 @@ func (m *model) fullName() string { return m.info.AppLabel + "." + m.info.ModelN
 
 // fieldTag is the `audit` tag of a struct field.
 type fieldTag struct {
-	mask, unmask, exclude bool
-	label                 string
+	mask, partial, unmask, exclude bool
+	label                          string
 }
 
 // typeOf gives the struct type of a model, a pointer to one, or a slice of either.
@@ -137,7 +137,14 @@ func (m *model) tag(path, tag string) {
 		case "-":
 			ft.exclude = true
 		case "mask":
-			ft.mask = true
+			switch strings.TrimSpace(value) {
+			case "":
+				ft.mask = true
+			case "last4":
+				ft.partial = true
+			default:
+				m.set.bad("field %s: tag %q has the unknown mask %q, want mask or mask:last4", path, tag, value)
+			}
 		case "unmask":
 			ft.unmask = true
 		case "label":
@@ -145,7 +152,7 @@ func (m *model) tag(path, tag string) {
 				m.set.bad("field %s: tag %q has an empty label", path, tag)
 			}
 		default:
-			m.set.bad("field %s: tag %q has the unknown word %q, want -, mask, unmask or label:…", path, tag, key)
+			m.set.bad("field %s: tag %q has the unknown word %q, want -, mask, mask:last4, unmask or label:…", path, tag, key)
 		}
 	}
 	m.tags[path] = ft
@@ -163,6 +170,11 @@ func (m *model) checkNames(known map[string]bool) {
 	check("Mask", m.set.masked...)
 	check("Unmask", m.set.unmasked...)
 	check("Exclude", m.set.excluded...)
+	check("Only", m.set.only...)
+	check("MaskPartial", m.set.partial...)
+	for _, name := range sortedKeys(m.set.hashed) {
+		check("MaskHash", name)
+	}
 	for _, name := range sortedKeys(m.set.maskers) {
 		check("MaskFunc", name)
 	}
@@ -271,6 +283,7 @@ func (m *model) tagOf(f *schema.Field) (ft fieldTag) {
 	for i := range f.BindNames {
 		t := m.tags[strings.Join(f.BindNames[:i+1], ".")]
 		ft.mask = ft.mask || t.mask
+		ft.partial = ft.partial || t.partial
 		ft.unmask = ft.unmask || t.unmask
 		ft.exclude = ft.exclude || t.exclude
 		if t.label != "" {

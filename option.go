@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -21,6 +23,10 @@ type settings struct {
 	maskers                  map[string]func(any) any
 	unmasked                 []string
 	excluded                 []string
+	only                     []string
+	partial                  []string
+	hashed                   map[string][]byte // keys by field
+	relations                []string          // many-to-many relations that are recorded
 	labels                   map[string]string
 	errs                     []error
 }
@@ -80,8 +86,54 @@ func Exclude(fields ...string) Option {
 	return func(s *settings) { s.excluded = append(s.excluded, fields...) }
 }
 
+// Only says that of the model nothing but these fields is read and recorded, besides the primary key,
+// which says of what: a list that stays right when the model gets more fields.
+func Only(fields ...string) Option {
+	return func(s *settings) {
+		if len(fields) == 0 {
+			s.bad("Only has no fields")
+		}
+		s.only = append(s.only, fields...)
+	}
+}
+
+// MaskPartial says that of the fields' values only the last four characters are recorded, such as
+// "****7890"; of values with less than eight nothing. The struct tag `audit:"mask:last4"` says the same.
+func MaskPartial(fields ...string) Option {
+	return func(s *settings) { s.partial = append(s.partial, fields...) }
+}
+
+// MaskHash says that of the fields' values only a keyed hash (HMAC-SHA-256) is recorded, such as
+// "hmac:9f86d081884c7d659a2feaa0c55ad015": equal values have equal hashes, so that one can see that a
+// value came back, and whoever has the key can look for one. Without a key of at least 16 bytes, which
+// is an error, short values could be found by trying.
+func MaskHash(key []byte, fields ...string) Option {
+	key = bytes.Clone(key)
+	return func(s *settings) {
+		if len(key) < minHashKey {
+			s.bad("MaskHash has a key of %d bytes, want at least %d", len(key), minHashKey)
+			return
+		}
+		if s.hashed == nil {
+			s.hashed = make(map[string][]byte)
+		}
+		for _, field := range fields {
+			s.hashed[field] = key
+		}
+	}
+}
+
+// TrackRelation says that changes of the model's many-to-many relations are recorded: for each object
+// and transaction one record, a CHANGE of the object, with the names of what was added and removed.
+// Relations are named by their Go fields. The rows of the join table are found by its name, so it does
+// not matter how they are written. A join table that is set up with SetupJoinTable must be so before
+// db.Use; one that is registered as a model itself cannot be tracked.
+func TrackRelation(relations ...string) Option {
+	return func(s *settings) { s.relations = append(s.relations, relations...) }
+}
+
 // Label is the field's name for people, as shown in change_message. The struct tag
-// `audit:"label:Phone number"` says the same. Defaults to the column.
+// `audit:"label:Phone number"` says the same. Defaults to Config.Label, and then to the column.
 func Label(field, label string) Option {
 	return func(s *settings) {
 		if s.labels == nil {
@@ -140,6 +192,9 @@ func (s *settings) same(o *settings) bool {
 		if o.labels[field] != label {
 			return false
 		}
+	}
+	if !maps.EqualFunc(s.hashed, o.hashed, bytes.Equal) || !slices.Equal(s.only, o.only) || !slices.Equal(s.partial, o.partial) || !slices.Equal(s.relations, o.relations) {
+		return false
 	}
 	return s.typeName == o.typeName && s.appLabel == o.appLabel && s.verboseName == o.verboseName &&
 		s.verboseMany == o.verboseMany && target(s.target) == target(o.target) && s.via == o.via &&

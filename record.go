@@ -31,6 +31,7 @@ type unit struct {
 	txTaken   bool // the TxSink took the records
 	lost      int  // so many it did not take
 	unmade    int  // changes whose record could not be made
+	vetoed    int  // records that Config.Before did not want
 	cascaded  int64
 	processed map[*Batch]int64
 }
@@ -78,6 +79,7 @@ func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, it
 			}
 		}
 	}
+	u.records, u.vetoed = h.before(ctx, u.records)
 	h.seal(u.records)
 	return u
 }

@@ -51,7 +51,7 @@ type tables struct {
 
 // compile parses the models with the naming strategy of db. The error has all mistakes; the tables
 // that have none are there all the same.
-func compile(db *gorm.DB, models []*model, version uint64, rules *mask.Rules) (*tables, error) {
+func compile(db *gorm.DB, models []*model, version uint64, rules *mask.Rules, ls labels) (*tables, error) {
 	ts := &tables{version: version, byType: make(map[reflect.Type]*table), byName: make(map[string]*table)}
 	var errs []error
 	for _, m := range models {
@@ -80,7 +80,7 @@ func compile(db *gorm.DB, models []*model, version uint64, rules *mask.Rules) (*
 		needed[l.parent] = append(needed[l.parent], l.parentFields...)
 	}
 	for _, t := range ts.list {
-		if err := t.compileColumns(needed[t], rules); err != nil {
+		if err := t.compileColumns(needed[t], rules, ls); err != nil {
 			errs = append(errs, fmt.Errorf("%w: model %s: %w", ErrRegistration, t.model.typ, err))
 		}
 	}
@@ -107,16 +107,16 @@ func parse(db *gorm.DB, m *model) (*table, error) {
 }
 
 // adHoc compiles a model that is not registered, for Log.
-func adHoc(db *gorm.DB, m *model, rules *mask.Rules) (*table, error) {
+func adHoc(db *gorm.DB, m *model, rules *mask.Rules, ls labels) (*table, error) {
 	t, err := parse(db, m)
 	if err != nil {
 		return nil, err
 	}
-	return t, t.compileColumns(t.schema.PrimaryFields, rules)
+	return t, t.compileColumns(t.schema.PrimaryFields, rules, ls)
 }
 
 // compileColumns decides which columns are read and how they are shown.
-func (t *table) compileColumns(needed []*schema.Field, rules *mask.Rules) error {
+func (t *table) compileColumns(needed []*schema.Field, rules *mask.Rules, ls labels) error {
 	var errs []error
 	set := &t.model.set
 	position := make(map[*schema.Field]int)
@@ -127,7 +127,10 @@ func (t *table) compileColumns(needed []*schema.Field, rules *mask.Rules) error 
 			continue
 		}
 		tag := t.model.tagOf(f)
-		excluded := tag.exclude || named(set.excluded, f)
+		excluded := set.excludes(f, tag)
+		if excluded && named(set.only, f) {
+			errs = append(errs, fmt.Errorf("field %q is named by Only and excluded", f.Name))
+		}
 		if excluded && f.PrimaryKey {
 			errs = append(errs, fmt.Errorf("the primary key %q cannot be excluded", f.Name))
 		}
@@ -142,11 +145,13 @@ func (t *table) compileColumns(needed []*schema.Field, rules *mask.Rules) error 
 				c.label = label
 			}
 		}
-		for field, masker := range set.maskers {
-			if means(field, f) {
-				c.masker = masker
-			}
+		var err error
+		if c.label == "" {
+			c.label, err = ls.label(t.model.info.ModelName, name)
+			errs = append(errs, err)
 		}
+		c.masker, err = set.maskerOf(f, tag)
+		errs = append(errs, err)
 		explicit := tag.mask || named(set.masked, f)
 		open := tag.unmask || named(set.unmasked, f)
 		if explicit && open {
