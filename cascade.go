@@ -9,7 +9,7 @@ func suppress(items []*pending) (n int64) {
 	dependents := false
 	for _, p := range items {
 		switch {
-		case p.table == nil || p.entry != nil || p.summary != nil:
+		case p.table == nil || p.entry != nil || p.summary != nil || p.rel != nil:
 		case p.deletes():
 			for _, columns := range p.table.refs {
 				deleted[p.table.rowKey(p.space(), columns, pick(p.before, columns))] = p
@@ -42,10 +42,7 @@ func suppress(items []*pending) (n int64) {
 			continue
 		}
 		p.suppressed = true
-		if top.cascaded == nil {
-			top.cascaded = make(map[string]int64)
-		}
-		top.cascaded[p.table.model.info.ModelName]++
+		top.addCascaded(p.table.model.info.ModelName, 1)
 		n++
 	}
 	return n

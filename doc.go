@@ -56,7 +56,7 @@
 //
 // # Limits
 //
-// Raw SQL, writes of other clients, cascades inside the database, and many-to-many relations without a
-// registered join model are not recorded. Statements that are known not to be recorded are counted in
+// Raw SQL, writes of other clients, cascades inside the database, and many-to-many relations without
+// TrackRelation or a registered join model are not recorded. Statements that are known not to be recorded are counted in
 // Stats. A transaction that GORM did not begin itself is not observed.
 package audit

@@ -15,7 +15,8 @@ import (
 //
 //	emitted + failed + discarded + suppressed + unchanged + vetoed
 //
-// is the sum, where one change that is logged under two parents counts twice from emitted on.
+// is the sum, where one change that is logged under two parents counts twice from emitted on, and the
+// rows of a tracked relation as the one record that they give.
 type Stats struct {
 	// Emitted counts the committed records that every sink took.
 	Emitted int64

@@ -85,6 +85,9 @@ func (ps *parents) load(ctx context.Context, items []*pending) error {
 	for _, p := range items {
 		if !p.suppressed {
 			open = append(open, p.wants()...)
+			if p.rel != nil {
+				open = append(append(open, p.rel.owner), p.rel.targets...)
+			}
 		}
 	}
 	var errs []error

@@ -23,6 +23,7 @@ type pending struct {
 	note          string
 	summary       *capture.Summary
 	entry         *entry // set for Log and batch summaries
+	rel           *relationChange
 
 	// What happens at release:
 	suppressed bool

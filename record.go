@@ -40,7 +40,8 @@ type unit struct {
 // transaction.
 func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, items []*pending) *unit {
 	u := &unit{processed: make(map[*Batch]int64)}
-	u.cascaded = suppress(items)
+	items, merged := mergeRelations(items)
+	u.cascaded = suppress(items) + merged
 	ps := newParents(h, conn, inTx, items)
 	if err := ps.load(ctx, items); err != nil {
 		h.auditor.report(ctx, KindTarget, err)
@@ -107,9 +108,16 @@ func (h *handle) seal(records []event.Record) {
 
 // records makes the record of p, or of a dependent with a changed foreign key the two.
 func (h *handle) records(ctx context.Context, p *pending, ps *parents) []event.Record {
+	if p.rel != nil {
+		row := ps.rows[p.rel.owner.rowKey()]
+		p.before, p.after = row, row
+	}
 	base := h.base(p)
 	if p.table != nil {
 		h.describe(ctx, p, &base)
+	}
+	if p.rel != nil {
+		h.describeRelation(ctx, p, ps, &base)
 	}
 	h.maskExtra(&base)
 	wants := p.wants()
@@ -216,7 +224,9 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	if p.entry != nil && p.entry.bare {
 		columns = nil
 	}
-	if p.op == capture.Update && p.entry == nil && (before == nil || after == nil) {
+	if p.rel != nil {
+		columns = nil
+	} else if p.op == capture.Update && p.entry == nil && (before == nil || after == nil) {
 		// Half an image would read as if all columns had changed from or to nothing.
 		columns = nil
 		setExtra(r, ExtraNote, p.note)

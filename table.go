@@ -25,6 +25,8 @@ type table struct {
 	edge    *edge   // the way to the target; nil if there is none
 	refs    [][]int // the sets of columns by which edges of other tables point here
 	capture capture.Model
+	// relations are those whose rows are in this join table; of a registered model there are none.
+	relations []*relation
 }
 
 // column is one column of the images of a table.
@@ -45,6 +47,8 @@ type column struct {
 type tables struct {
 	version uint64
 	list    []*table
+	joins   []*table // join tables of tracked relations
+	others  []*table // what they lead to and is not registered
 	byType  map[reflect.Type]*table
 	byName  map[string]*table // by the table's name as in the schema and, if that is clear, without its database schema
 }
@@ -79,6 +83,14 @@ func compile(db *gorm.DB, models []*model, version uint64, rules *mask.Rules, ls
 		needed[t] = append(needed[t], l.fields()...)
 		needed[l.parent] = append(needed[l.parent], l.parentFields...)
 	}
+	var finish []func() error
+	for _, t := range ts.list {
+		more, relErrs := ts.compileRelations(db, t, needed, rules)
+		finish = append(finish, more...)
+		for _, err := range relErrs {
+			errs = append(errs, fmt.Errorf("%w: model %s: %w", ErrRegistration, t.model.typ, err))
+		}
+	}
 	for _, t := range ts.list {
 		if err := t.compileColumns(needed[t], rules, ls); err != nil {
 			errs = append(errs, fmt.Errorf("%w: model %s: %w", ErrRegistration, t.model.typ, err))
@@ -91,6 +103,11 @@ func compile(db *gorm.DB, models []*model, version uint64, rules *mask.Rules, ls
 	for _, t := range ts.list {
 		if t.edge != nil {
 			t.edge.parent.addRef(t.edge.ref)
+		}
+	}
+	for _, f := range finish {
+		if err := f(); err != nil {
+			errs = append(errs, fmt.Errorf("%w: %w", ErrRegistration, err))
 		}
 	}
 	ts.indexNames()
@@ -198,8 +215,9 @@ func (t *table) position(f *schema.Field) int {
 
 // indexNames makes tables findable by their names.
 func (ts *tables) indexNames() {
+	all := slices.Concat(ts.list, ts.joins)
 	bare := make(map[string]int)
-	for _, t := range ts.list {
+	for _, t := range all {
 		name := t.schema.Table
 		// Of two models of one table the first one registered stands for it.
 		if ts.byName[name] == nil {
@@ -207,7 +225,7 @@ func (ts *tables) indexNames() {
 			bare[bareName(name)]++
 		}
 	}
-	for _, t := range ts.list {
+	for _, t := range all {
 		if b := bareName(t.schema.Table); bare[b] == 1 && ts.byName[b] == nil {
 			ts.byName[b] = t
 		}
