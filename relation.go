@@ -214,7 +214,7 @@ func (p *pending) relationSteps(r *relation) (steps []relationStep) {
 		owner, ok := r.toOwner.parentKey(row)
 		target, ok2 := r.toTarget.parentKey(row)
 		if ok && ok2 {
-			steps = append(steps, relationStep{want{r.toOwner, owner}, want{r.toTarget, target}, by})
+			steps = append(steps, relationStep{want{r.toOwner, r.toOwner.space(p.space()), owner}, want{r.toTarget, r.toTarget.space(p.space()), target}, by})
 		}
 	}
 	switch p.op {
@@ -238,9 +238,9 @@ func (p *pending) noteDeleted(deleted map[rowKey]*pending) {
 	}
 	for _, columns := range p.table.refs {
 		if p.deletes() {
-			deleted[p.table.rowKey(columns, pick(p.before, columns))] = p
+			deleted[p.table.rowKey(p.space(), columns, pick(p.before, columns))] = p
 		} else if p.after != nil {
-			delete(deleted, p.table.rowKey(columns, pick(p.after, columns)))
+			delete(deleted, p.table.rowKey(p.space(), columns, pick(p.after, columns)))
 		}
 	}
 }
