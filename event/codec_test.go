@@ -438,6 +438,23 @@ func TestNewID_isAUUIDv7InOrderOfTime(t *testing.T) {
 	}
 }
 
+// Stores order records of the same millisecond by their ids: a row that was added and changed in one
+// transaction must not appear to be changed first.
+func TestNewID_keepsTheOrderWithinAMillisecond(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC)
+	for _, step := range []time.Duration{0, time.Nanosecond, time.Microsecond, 300 * time.Microsecond} {
+		last := ""
+		for i := range 3000 {
+			id := event.NewID(start.Add(time.Duration(i) * step))
+			if id <= last {
+				t.Fatalf("step %s: %d: %s after %s", step, i, id, last)
+			}
+			last = id
+		}
+	}
+}
+
 func TestRecord_inOtherJSON(t *testing.T) {
 	t.Parallel()
 	var got struct{ R []event.Record }
