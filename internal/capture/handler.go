@@ -220,6 +220,8 @@ func (e *engine) execute(w *write, ready, inTx bool) (*outcome, error) {
 		out, err, ours = e.guarded(w, t, w.captured)
 	} else if out, err = w.captured(); err != nil {
 		ours, _ = e.dialect.retry(err)
+	} else if t.failures.Load() > 0 {
+		t.failures.Store(0)
 	}
 	switch {
 	case errors.Is(err, errUnread):
