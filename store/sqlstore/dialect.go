@@ -74,6 +74,26 @@ func chunks(rows []row) [][]row {
 	return out
 }
 
+// insertParts inserts all rows or none, for databases that undo a statement that fails.
+func insertParts(ctx context.Context, conn gorm.ConnPool, rows []row, strict bool, insert func(conn gorm.ConnPool, part []row) error) error {
+	if len(rows) > 1 {
+		// Each number of rows is a statement of its own, and GORM's cache would keep them all.
+		conn = unprepared(conn)
+	}
+	parts := chunks(rows)
+	if len(parts) == 1 {
+		return insert(conn, rows)
+	}
+	return withSavepoint(ctx, conn, strict, func() error {
+		for _, part := range parts {
+			if err := insert(conn, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // insertInto writes INSERT INTO … VALUES with arguments.
 func insertInto(b *builder, n names, rows []row) {
 	used := usedColumns(rows)
@@ -130,4 +150,15 @@ func exec(ctx context.Context, conn gorm.ConnPool, query string, args ...any) (i
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// unprepared gives the connection below GORM's cache of prepared statements.
+func unprepared(conn gorm.ConnPool) gorm.ConnPool {
+	switch c := conn.(type) {
+	case *gorm.PreparedStmtTX:
+		return c.Tx
+	case *gorm.PreparedStmtDB:
+		return c.ConnPool
+	}
+	return conn
 }

@@ -67,18 +67,9 @@ func (d mysql) insert(ctx context.Context, conn gorm.ConnPool, n names, rows []r
 // insertTx needs no savepoint for one statement: InnoDB undoes a statement that fails, and the
 // transaction goes on.
 func (d mysql) insertTx(ctx context.Context, conn gorm.ConnPool, n names, rows []row, cfg Config) error {
-	parts := chunks(rows)
-	if len(parts) == 1 {
-		_, err := d.insert(ctx, conn, n, rows, false)
+	return insertParts(ctx, conn, rows, cfg.Strict, func(conn gorm.ConnPool, part []row) error {
+		_, err := d.insert(ctx, conn, n, part, false)
 		return err
-	}
-	return withSavepoint(ctx, conn, cfg.Strict, func() error {
-		for _, part := range parts {
-			if _, err := d.insert(ctx, conn, n, part, false); err != nil {
-				return err
-			}
-		}
-		return nil
 	})
 }
 

@@ -100,7 +100,7 @@ func (postgres) insertText(n names, rows []row, ignore bool) string {
 // needs anyway, and costs nothing; only if the table is locked, the INSERT is sent again with a lock
 // time-out, because setting and restoring one takes a quarter of the time that the INSERT does.
 func (d postgres) insertTx(ctx context.Context, conn gorm.ConnPool, n names, rows []row, cfg Config) error {
-	conn = unprepared(conn)
+	conn = unprepared(conn) // a prepared statement cannot be several ones
 	switch {
 	case cfg.Strict:
 		return d.send(ctx, conn, n, rows, "", "")
@@ -153,16 +153,4 @@ func isLocked(err error) bool {
 
 func (postgres) deleteBatch(ctx context.Context, conn gorm.ConnPool, n names, before int64, limit int) (int64, error) {
 	return exec(ctx, conn, "DELETE FROM "+n.table("")+" WHERE log_id IN (SELECT log_id FROM "+n.table("")+" WHERE ts < $1 ORDER BY ts LIMIT $2)", before, limit)
-}
-
-// unprepared gives the connection below GORM's cache of prepared statements, because a prepared
-// statement cannot be several ones.
-func unprepared(conn gorm.ConnPool) gorm.ConnPool {
-	switch c := conn.(type) {
-	case *gorm.PreparedStmtTX:
-		return c.Tx
-	case *gorm.PreparedStmtDB:
-		return c.ConnPool
-	}
-	return conn
 }

@@ -69,18 +69,9 @@ func (d sqlite) insert(ctx context.Context, conn gorm.ConnPool, n names, rows []
 // insertTx needs no savepoint for one statement: SQLite undoes a statement that fails, and the
 // transaction goes on.
 func (d sqlite) insertTx(ctx context.Context, conn gorm.ConnPool, n names, rows []row, cfg Config) error {
-	parts := chunks(rows)
-	if len(parts) == 1 {
-		_, err := d.insert(ctx, conn, n, rows, false)
+	return insertParts(ctx, conn, rows, cfg.Strict, func(conn gorm.ConnPool, part []row) error {
+		_, err := d.insert(ctx, conn, n, part, false)
 		return err
-	}
-	return withSavepoint(ctx, conn, cfg.Strict, func() error {
-		for _, part := range parts {
-			if _, err := d.insert(ctx, conn, n, part, false); err != nil {
-				return err
-			}
-		}
-		return nil
 	})
 }
 
