@@ -41,7 +41,7 @@ const pgStateLag = 1000
 // catchUp indexes by rising transaction. All transactions below the oldest open one have ended, so their
 // records are all there; those of later ones are looked at again next time. A serial number would not do:
 // a transaction that took a small one may commit after a reader has passed it.
-func (x *postgresText) catchUp(ctx context.Context) error {
+func (x *postgresText) catchUp(ctx context.Context, _ bool) error {
 	for {
 		var n int
 		err := x.s.inTx(ctx, func(conn gorm.ConnPool) (err error) {

@@ -29,7 +29,7 @@ func (s *Store) scanText(ctx context.Context, q store.Query, terms []store.Term)
 		}
 		order(&b, q.Ascending)
 		b.write(" LIMIT ", strconv.Itoa(scanRows))
-		rows, err := s.read(ctx, &b)
+		rows, err := s.read(ctx, s.pool, &b)
 		if err != nil {
 			return store.Page{}, err
 		}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/store"
 )
@@ -46,7 +48,7 @@ func (s *Store) Get(ctx context.Context, logID string, filters ...store.Filter) 
 	b := builder{d: s.d}
 	b.write("SELECT ts, log_id, body FROM ", s.names.table(""))
 	s.where(&b, append([]store.Filter{{Field: store.FieldLogID, Values: []string{logID}}}, filters...), time.Time{}, time.Time{})
-	found, err := s.read(ctx, &b)
+	found, err := s.read(ctx, s.pool, &b)
 	if err != nil {
 		return event.Record{}, unavailable("get", err)
 	}
@@ -76,7 +78,7 @@ func (s *Store) searchWhere(ctx context.Context, q store.Query, total *int64, mo
 	if q.Offset > 0 {
 		b.write(" OFFSET ", strconv.Itoa(q.Offset))
 	}
-	found, err := s.read(ctx, &b)
+	found, err := s.read(ctx, s.pool, &b)
 	if err != nil {
 		return store.Page{}, err
 	}
@@ -148,8 +150,8 @@ func decode(r stored) (event.Record, error) {
 }
 
 // read runs a query for ts, log_id and body.
-func (s *Store) read(ctx context.Context, b *builder) (found []stored, err error) {
-	rows, err := s.pool.QueryContext(ctx, b.String(), b.args...)
+func (s *Store) read(ctx context.Context, conn gorm.ConnPool, b *builder) (found []stored, err error) {
+	rows, err := conn.QueryContext(ctx, b.String(), b.args...)
 	if err != nil {
 		return nil, err
 	}

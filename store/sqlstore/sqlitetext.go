@@ -2,11 +2,11 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"hash/fnv"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"gorm.io/gorm"
@@ -35,6 +35,14 @@ const (
 
 func orderMillis(millis int64) int64 { return min(max(millis, -maxMillis), maxMillis) }
 
+// tailRows is how many of the newest records may be missing in the index: they are read instead. So most
+// searches write nothing. That is not only quicker: in the write-ahead log, a transaction of the application
+// that reads first and writes then fails if somebody else has written in between.
+const (
+	tailRows = 200
+	maxTail  = 10 * tailRows
+)
+
 // indexRows is how many records one transaction indexes: the write lock is not held for long.
 const indexRows = 200
 
@@ -51,16 +59,14 @@ func (x *sqliteText) create() []string {
 }
 
 // catchUp indexes by rising id: SQLite has one writer at a time, so that no smaller id comes later.
-func (x *sqliteText) catchUp(ctx context.Context) error {
+func (x *sqliteText) catchUp(ctx context.Context, all bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	done, last, err := x.state(ctx, x.s.pool)
-	if err != nil {
-		return err
-	}
-	newest, newestLogID, err := x.newest(ctx, x.s.pool, 1<<63-1)
-	if err != nil || newest == done && newestLogID == last {
-		return err
+	if !all {
+		behind, err := x.behind(ctx, x.s.pool)
+		if err != nil || behind <= tailRows {
+			return err
+		}
 	}
 	for {
 		var n int
@@ -72,6 +78,32 @@ func (x *sqliteText) catchUp(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// behind gives how many records are not indexed, or a little more.
+func (x *sqliteText) behind(ctx context.Context, conn gorm.ConnPool) (int64, error) {
+	done, last, err := x.state(ctx, conn)
+	if err != nil {
+		return 0, err
+	}
+	newest, _, err := x.newest(ctx, conn, 1<<63-1)
+	if err != nil {
+		return 0, err
+	}
+	if there, err := x.isThere(ctx, conn, done, last); err != nil || !there {
+		return maxTail + 1, err
+	}
+	return newest - done, nil
+}
+
+// isThere reports whether the last record that is indexed is still there. SQLite gives an id again when
+// the rows with the largest ones were deleted; the index must then be made anew.
+func (x *sqliteText) isThere(ctx context.Context, conn gorm.ConnPool, done int64, last string) (there bool, err error) {
+	if done == 0 {
+		return true, nil
+	}
+	err = conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM "+x.s.names.table("")+" WHERE id = ? AND log_id = ?", done, last).Scan(&there)
+	return there, err
 }
 
 // state gives the last record that is indexed.
@@ -111,19 +143,15 @@ func (x *sqliteText) indexSome(ctx context.Context, conn gorm.ConnPool) (int, er
 	if err != nil {
 		return 0, err
 	}
-	// SQLite gives an id again when the rows with the largest ones were deleted. Then start anew.
-	if done > 0 {
-		var there bool
-		err := conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM "+n.table("")+" WHERE id = ? AND log_id = ?", done, last).Scan(&there)
-		if err != nil {
-			return 0, err
-		}
-		if !there {
-			done = 0
-			for _, s := range []string{"INSERT INTO " + n.table("_text") + "(" + n.quote(n.base+"_text") + ") VALUES ('delete-all')", "DELETE FROM " + n.table("_order")} {
-				if _, err := conn.ExecContext(ctx, s); err != nil {
-					return 0, err
-				}
+	there, err := x.isThere(ctx, conn, done, last)
+	if err != nil {
+		return 0, err
+	}
+	if !there {
+		done = 0
+		for _, s := range []string{"INSERT INTO " + n.table("_text") + "(" + n.quote(n.base+"_text") + ") VALUES ('delete-all')", "DELETE FROM " + n.table("_order")} {
+			if _, err := conn.ExecContext(ctx, s); err != nil {
+				return 0, err
 			}
 		}
 	}
@@ -187,172 +215,49 @@ func (x *sqliteText) add(ctx context.Context, conn gorm.ConnPool, r numbered) er
 	return errors.New("a millisecond has more records than the text index can number")
 }
 
-// expression gives m in the language of FTS5. Words have letters and digits only, so nothing in them is
-// taken for syntax.
-func (x *sqliteText) expression(m match) string {
-	var b strings.Builder
-	and := func() {
-		if b.Len() > 0 {
-			b.WriteString(" AND ")
-		}
-	}
-	for _, t := range m.terms {
-		and()
-		b.WriteString(`words : "` + strings.Join(t.Words, " ") + `"`)
-		if t.Prefix {
-			b.WriteString(" *")
-		}
-	}
-	for _, keys := range m.keys {
-		and()
-		b.WriteString(`keys : ("` + strings.Join(keys, `" OR "`) + `")`)
-	}
-	return b.String()
-}
-
-// place is where a match is: enough to put it in order.
-type place struct {
-	k, id, millis int64
-	logID         string
-}
-
-func (p place) group() int64 { return p.k >> orderBits }
-
-func (p place) position() store.Position { return stored{millis: p.millis, logID: p.logID}.position() }
-
-// search reads matches in the order of their rowids, and puts those of one millisecond in order.
-func (x *sqliteText) search(ctx context.Context, q store.Query, m match) (store.Page, error) {
-	lo, hi := int64(-1<<63), int64(1<<63-1)
-	if !q.From.IsZero() {
-		lo = orderMillis(q.From.UnixMilli()) << orderBits
-	}
-	if !q.To.IsZero() {
-		hi = orderMillis(q.To.UnixMilli())<<orderBits | (1<<orderBits - 1)
-	}
-	need := q.Offset + q.Size + 1
-	var found []place
-	from, to := lo, hi
-	if q.After != nil {
-		// All of the position's own millisecond, and then what follows it.
-		group := orderMillis(q.After.Timestamp.UnixMilli())
-		first, last := group<<orderBits, group<<orderBits|(1<<orderBits-1)
-		same, err := x.places(ctx, q, m, max(first, lo), min(last, hi), -1)
+// search answers the query from one state of the database: what is indexed by the index, and the few
+// records after that by reading them.
+func (x *sqliteText) search(ctx context.Context, q store.Query, m match) (page store.Page, err error) {
+	err = x.inSnapshot(ctx, func(conn gorm.ConnPool) error {
+		behind, err := x.behind(ctx, conn)
 		if err != nil {
-			return store.Page{}, err
+			return err
 		}
-		for _, p := range same {
-			if follows(p.position(), q) {
-				found = append(found, p)
-			}
+		if behind > maxTail { // others write faster than this indexes, or have deleted records by hand
+			return errBehind
 		}
-		if q.Ascending {
-			from = max(lo, last+1)
-		} else {
-			to = min(hi, first-1)
-		}
-	}
-	if rest := need - len(found); rest > 0 && from <= to {
-		more, err := x.places(ctx, q, m, from, to, rest)
+		done, _, err := x.state(ctx, conn)
 		if err != nil {
-			return store.Page{}, err
+			return err
 		}
-		if len(more) == rest { // the last millisecond may have been cut
-			group := more[rest-1].group()
-			more = slices.DeleteFunc(more, func(p place) bool { return p.group() == group })
-			all, err := x.places(ctx, q, m, max(from, group<<orderBits), min(to, group<<orderBits|(1<<orderBits-1)), -1)
-			if err != nil {
-				return store.Page{}, err
-			}
-			more = append(more, all...)
-		}
-		found = append(found, more...)
-	}
-	slices.SortFunc(found, func(a, b place) int {
-		if c := a.position().Compare(b.position()); q.Ascending {
-			return c
-		} else {
-			return -c
-		}
+		page, err = (&sqliteSearch{s: x.s, conn: conn, q: q, m: m, done: done}).run(ctx)
+		return err
 	})
-	rows, err := x.load(ctx, found[min(q.Offset, len(found)):min(need, len(found))])
+	return page, err
+}
+
+// inSnapshot runs f in a transaction that only reads. It is begun by hand, because with _txlock=immediate in
+// the DSN the driver would take the write lock.
+func (x *sqliteText) inSnapshot(ctx context.Context, f func(conn gorm.ConnPool) error) error {
+	db, ok := x.s.pool.(*sql.DB)
+	if !ok { // in the transaction that GORM was opened on
+		return f(x.s.pool)
+	}
+	conn, err := db.Conn(ctx)
 	if err != nil {
-		return store.Page{}, err
+		return err
 	}
-	page, err := newPage(q, rows)
-	if err != nil || q.TotalLimit < 0 {
-		return page, err
+	defer func() { _ = conn.Close() }() // only says that the connection is not in the pool any more
+	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
 	}
-	total := int64(len(found))
-	if q.After != nil || len(found) >= need {
-		b := builder{d: x.s.d}
-		b.WriteString("SELECT count(*) FROM (SELECT 1")
-		x.from(&b, q, m, lo, hi)
-		b.write(" LIMIT ", strconv.Itoa(q.TotalLimit+1), ")")
-		if err := x.s.pool.QueryRowContext(ctx, b.String(), b.args...).Scan(&total); err != nil {
-			return store.Page{}, err
-		}
+	err = f(conn)
+	if _, e := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
+		// A connection in an unknown state must not go back to the pool.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		err = errors.Join(err, e)
 	}
-	page.Total, page.TotalExact = capTotal(total, q.TotalLimit)
-	return page, nil
-}
-
-// from writes FROM and WHERE for the matches in a range of rowids.
-func (x *sqliteText) from(b *builder, q store.Query, m match, lo, hi int64) {
-	n := x.s.names
-	// CROSS JOIN keeps the order of the tables: matches first.
-	b.write(" FROM ", n.table("_text"), " AS f CROSS JOIN ", n.table("_order"), " AS o ON o.k = f.rowid CROSS JOIN ", n.table(""), " AS r ON r.id = o.id")
-	x.s.where(b, q.Filters, q.From, q.To)
-	b.write(" AND f.", n.quote(n.base+"_text"), " MATCH ", b.arg(x.expression(m)))
-	b.write(" AND f.rowid >= ", b.arg(lo), " AND f.rowid <= ", b.arg(hi))
-}
-
-// places gives matches in a range of rowids, in the direction of the query; a negative limit is none.
-func (x *sqliteText) places(ctx context.Context, q store.Query, m match, lo, hi int64, limit int) (found []place, err error) {
-	if lo > hi {
-		return nil, nil
-	}
-	b := builder{d: x.s.d}
-	b.WriteString("SELECT f.rowid, r.id, r.ts, r.log_id")
-	x.from(&b, q, m, lo, hi)
-	b.WriteString(" ORDER BY f.rowid")
-	if !q.Ascending {
-		b.WriteString(" DESC")
-	}
-	b.write(" LIMIT ", strconv.Itoa(limit))
-	rows, err := x.s.pool.QueryContext(ctx, b.String(), b.args...)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var p place
-		if err := rows.Scan(&p.k, &p.id, &p.millis, &p.logID); err != nil {
-			return nil, err
-		}
-		found = append(found, p)
-	}
-	return found, rows.Err()
-}
-
-// load reads the records at the places, in their order.
-func (x *sqliteText) load(ctx context.Context, places []place) ([]stored, error) {
-	if len(places) == 0 {
-		return nil, nil
-	}
-	b := builder{d: x.s.d}
-	b.write("SELECT ts, log_id, body FROM ", x.s.names.table(""), " WHERE id IN (")
-	at := make(map[string]int, len(places))
-	for i, p := range places {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		b.WriteString(strconv.FormatInt(p.id, 10))
-		at[p.logID] = i
-	}
-	b.WriteString(")")
-	rows, err := x.s.read(ctx, &b)
-	slices.SortFunc(rows, func(a, b stored) int { return at[a.logID] - at[b.logID] })
-	return rows, err
+	return err
 }
 
 func (x *sqliteText) purge(ctx context.Context, before int64) error {

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -19,15 +20,18 @@ const textVersion = "3"
 type textIndex interface {
 	// create gives the statements that make the index, empty.
 	create() []string
-	// catchUp indexes the records that are not yet indexed.
-	catchUp(ctx context.Context) error
-	// search answers the query, all records being indexed.
+	// catchUp indexes the records that are not yet indexed: all, or so many that search can answer.
+	catchUp(ctx context.Context, all bool) error
+	// search answers the query. It returns errBehind if too much is not indexed.
 	search(ctx context.Context, q store.Query, m match) (store.Page, error)
 	// purge takes out what is from before the time.
 	purge(ctx context.Context, before int64) error
 	// deleted is called in each transaction that has deleted records.
 	deleted(ctx context.Context, conn gorm.ConnPool) error
 }
+
+// errBehind says that a text index cannot answer now.
+var errBehind = errors.New("sqlstore: the text index is behind")
 
 // text is the state of a store's text index.
 type text struct {
@@ -84,15 +88,18 @@ func (s *Store) textThere(ctx context.Context) bool {
 // cannot be brought up to date is not used, because the answer would not be complete.
 func (s *Store) searchText(ctx context.Context, q store.Query, m match) (store.Page, error) {
 	if s.textThere(ctx) {
-		err := s.text.index.catchUp(ctx)
+		err := s.text.index.catchUp(ctx, false)
 		if err == nil {
-			s.text.failing.Store(false)
-			return s.text.index.search(ctx, q, m)
+			page, err := s.text.index.search(ctx, q, m)
+			if !errors.Is(err, errBehind) {
+				s.text.failing.Store(false)
+				return page, err
+			}
 		}
 		if ctx.Err() != nil {
 			return store.Page{}, fmt.Errorf("catch up the text index: %w", err)
 		}
-		if !s.text.failing.Swap(true) {
+		if err != nil && !s.text.failing.Swap(true) {
 			s.cfg.Logger.WarnContext(ctx, "sqlstore: text index cannot catch up, text is found by reading all records", slog.Any("error", err))
 		}
 	}
@@ -108,7 +115,7 @@ func (s *Store) Index(ctx context.Context) error {
 	if !s.textThere(ctx) {
 		return nil
 	}
-	if err := s.text.index.catchUp(ctx); err != nil {
+	if err := s.text.index.catchUp(ctx, true); err != nil {
 		return unavailable("catch up the text index", err)
 	}
 	return nil

@@ -37,8 +37,18 @@ func write(t *testing.T, s *sqlstore.Store, words ...string) {
 	}
 }
 
-// wantWords fails the test unless the query finds records with these words, in any order.
+// wantWords fails the test unless the query finds records with these words, in any order, before they
+// are indexed and after.
 func wantWords(t *testing.T, s *sqlstore.Store, q store.Query, want ...string) {
+	t.Helper()
+	wantWordsNow(t, s, q, want...)
+	if err := s.Index(t.Context()); err != nil {
+		t.Fatalf("index: %v", err)
+	}
+	wantWordsNow(t, s, q, want...)
+}
+
+func wantWordsNow(t *testing.T, s *sqlstore.Store, q store.Query, want ...string) {
 	t.Helper()
 	q.Size = 1000
 	page, err := s.Search(t.Context(), q)
@@ -196,13 +206,58 @@ func TestText_readOnly(t *testing.T) {
 	write(t, writer, "a", "b")
 	wantWords(t, writer, store.Query{Text: "common"}, "a", "b")
 	reader := newStore(t, open(t, sqlite.Open("file:"+file+"?mode=ro")), sqlstore.Config{Logger: quiet()})
-	wantWords(t, reader, store.Query{Text: "common"}, "a", "b")
+	wantWordsNow(t, reader, store.Query{Text: "common"}, "a", "b")
 	write(t, writer, "c")
-	wantWords(t, reader, store.Query{Text: "common"}, "a", "b", "c")
-	wantWords(t, reader, store.Query{Filters: []store.Filter{{Field: store.FieldRequestID, Values: []string{"req-c"}}}}, "c")
+	wantWordsNow(t, reader, store.Query{Text: "common"}, "a", "b", "c")
+	wantWordsNow(t, reader, store.Query{Filters: []store.Filter{{Field: store.FieldRequestID, Values: []string{"req-c"}}}}, "c")
 	if err := reader.Index(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Index of a read-only database: %v, want ErrUnavailable", err)
 	}
+}
+
+// TestText_readOnlyFarBehind has more records to read than are read beside the index.
+func TestText_readOnlyFarBehind(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "audit.db")
+	writer := newStore(t, open(t, sqlite.Open(file)), sqlstore.Config{})
+	write(t, writer, "a", "b")
+	wantWords(t, writer, store.Query{Text: "common"}, "a", "b")
+	reader := newStore(t, open(t, sqlite.Open("file:"+file+"?mode=ro")), sqlstore.Config{Logger: quiet()})
+	var docs []store.Doc
+	for i := range 2500 {
+		docs = append(docs, store.Doc{Record: named(fmt.Sprint("n", i))})
+	}
+	if _, err := writer.Write(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	wantWordsNow(t, reader, store.Query{Text: "n2499"}, "n2499")
+	page, err := reader.Search(t.Context(), store.Query{Text: "common"})
+	if err != nil || page.Total != 2502 || !page.TotalExact {
+		t.Errorf("total %d (%v), want 2502", page.Total, err)
+	}
+	wantWords(t, writer, store.Query{Text: "n2499"}, "n2499")
+}
+
+// TestText_searchTakesNoWriteLock searches while another connection has the write lock for long.
+func TestText_searchTakesNoWriteLock(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "audit.db") + "?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(0)"
+	db := open(t, sqlite.Open(file))
+	s := newStore(t, db, sqlstore.Config{})
+	write(t, s, "a", "b")
+	wantWords(t, s, store.Query{Text: "common"}, "a", "b")
+	write(t, s, "c")
+	err := db.Transaction(func(tx *gorm.DB) error {
+		if err := s.WriteTx(t.Context(), tx.Statement.ConnPool, []event.Record{named("open")}); err != nil {
+			return err
+		}
+		wantWordsNow(t, s, store.Query{Text: "common"}, "a", "b", "c")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantWords(t, s, store.Query{Text: "common"}, "a", "b", "c", "open")
 }
 
 // TestText_severalProcesses has stores with pools of their own that write and catch up at the same time.
@@ -234,6 +289,12 @@ func TestText_severalProcesses(t *testing.T) {
 						if _, err := s.Write(t.Context(), []store.Doc{{Record: named(word)}}); err != nil {
 							done <- err
 							return
+						}
+						if i%5 == 4 {
+							if err := s.Index(t.Context()); err != nil {
+								done <- err
+								return
+							}
 						}
 						// What this process has written, it finds.
 						if page, err := s.Search(t.Context(), store.Query{Text: word}); err != nil || len(page.Records) != 1 {
