@@ -76,6 +76,13 @@ type Config struct {
 	//
 	// Defaults to ScopeContext.
 	Scope Scope
+	// RecordUnattributed records SQL text that wrote a registered table, within the scope: without an
+	// object and values, as nobody knows which rows it wrote, but with the text's shape without values
+	// and how many rows the database reports. Text that gives rows (RETURNING) outside a transaction is
+	// only counted if records are written in transactions, since its connection is not free.
+	//
+	// Defaults to false: it is counted in Stats.
+	RecordUnattributed bool
 	// Policy says what happens to a write whose record fails.
 	//
 	// Defaults to Continue.

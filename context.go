@@ -51,6 +51,7 @@ type scope struct {
 	actor   func() (Actor, bool) // nil: none
 	request *Request
 	reason  string
+	tenant  string
 	extra   Fields
 	skip    bool
 	batch   *Batch
@@ -110,6 +111,12 @@ func WithRequest(ctx context.Context, request Request) context.Context {
 // WithReason gives a context whose records carry the reason.
 func WithReason(ctx context.Context, reason string) context.Context {
 	return with(ctx, func(s *scope) { s.reason = reason })
+}
+
+// WithTenant gives a context whose records belong to a tenant, for where there is no actor who says so: if
+// the actor has a TenantID, that one counts.
+func WithTenant(ctx context.Context, tenantID string) context.Context {
+	return with(ctx, func(s *scope) { s.tenant = tenantID })
 }
 
 // WithExtra gives a context whose records carry the fields, besides those of ctx; of equal names the

@@ -22,6 +22,7 @@ type handle struct {
 	mu     sync.Mutex // compiling
 	tables atomic.Pointer[tables]
 	adHoc  sync.Map // reflect.Type -> *table, of models that only Log knows
+	others otherTables
 }
 
 // handlePlugin is the name under which a handle is found.
@@ -83,6 +84,7 @@ func (h *handle) compile() (*tables, error) {
 func (h *handle) model(st *gorm.Statement) *capture.Model {
 	t := h.current(st.Context).find(st)
 	if t == nil {
+		h.others.count(st.Table)
 		return nil
 	}
 	s := scopeOf(st.Context)
@@ -90,6 +92,8 @@ func (h *handle) model(st *gorm.Statement) *capture.Model {
 	case s != nil && s.skip:
 		h.auditor.skipped(st.Context, t.schema.Table, SkipAsked)
 		return nil
+	case isRaw(st):
+		// It is counted as what it is, with or without an audit context.
 	case h.auditor.cfg.Scope == ScopeContext && !s.active():
 		h.auditor.skipped(st.Context, t.schema.Table, SkipNoContext)
 		return nil
@@ -126,6 +130,9 @@ func (h *handle) captured(st *gorm.Statement, changes []capture.Change, summary 
 
 func (h *handle) notCaptured(st *gorm.Statement, reason string) {
 	h.auditor.skipped(st.Context, st.Table, reason)
+	if reason == capture.ReasonRaw && h.auditor.cfg.RecordUnattributed {
+		h.unattributed(st)
+	}
 }
 
 func (h *handle) captureFailed(st *gorm.Statement, err error) {

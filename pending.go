@@ -39,6 +39,8 @@ type entry struct {
 	summary *Batch       // of a batch that has ended
 	bare    bool         // the images only say which object is meant
 	columns []int        // the columns to show of one image; nil: all
+
+	unattributed bool // SQL text, which says of no object that it changed
 }
 
 // action gives the record's action.
@@ -56,6 +58,11 @@ func (p *pending) action() event.Action {
 	default:
 		return event.ActionChange
 	}
+}
+
+// counts reports whether it is an object that a batch has processed.
+func (p *pending) counts() bool {
+	return p.entry == nil || p.entry.summary == nil && !p.entry.unattributed
 }
 
 // deletes reports whether the row is gone with this change.

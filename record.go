@@ -66,7 +66,7 @@ func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, it
 			continue
 		}
 		u.records = append(u.records, records...)
-		if b := p.who.batch; b != nil && (p.entry == nil || p.entry.summary == nil) {
+		if b := p.who.batch; b != nil && p.counts() {
 			r := &records[0]
 			c := counted{b, r.ObjectType, r.ObjectID}
 			if r.SourceModel != "" {
@@ -125,10 +125,15 @@ func (h *handle) records(ctx context.Context, p *pending, ps *parents) []event.R
 		return []event.Record{base}
 	}
 	out := make([]event.Record, 0, len(wants))
-	for _, w := range wants {
+	var first object
+	for i, w := range wants {
+		parent := ps.find(w)
+		if i > 0 && parent.table == first.table && parent.id == first.id {
+			continue // it moved between two parents that are both logged under this object
+		}
+		first = parent
 		r := base
 		r.SourceModel, r.SourcePK, r.SourceRepr = r.ObjectType, r.ObjectID, r.ObjectRepr
-		parent := ps.find(w)
 		r.ObjectType, r.ObjectID = parent.table.model.info.ModelName, parent.id
 		r.ObjectRepr = parent.table.objectRepr(ctx, parent.row, &h.auditor.rules, h.modelFailed(ctx))
 		if r.ObjectRepr == "" {

@@ -22,6 +22,7 @@ type who struct {
 	actor   Actor
 	request Request
 	reason  string
+	tenant  string
 	extra   Fields
 	batch   *Batch
 }
@@ -38,7 +39,7 @@ func whoOf(ctx context.Context) (*who, error) {
 	if s == nil {
 		return w, nil
 	}
-	w.reason, w.extra, w.batch = s.reason, s.extra, s.batch
+	w.reason, w.tenant, w.extra, w.batch = s.reason, s.tenant, s.extra, s.batch
 	if s.request != nil {
 		w.request = *s.request
 		w.actor.Type = ActorAnonymous
@@ -67,6 +68,9 @@ func whoOf(ctx context.Context) (*who, error) {
 func (w *who) fill(r *event.Record) {
 	r.UserID, r.Username, r.FullName = w.actor.ID, w.actor.Username, w.actor.FullName
 	r.ActorType, r.TenantID, r.ImpersonatorID = w.actor.Type, w.actor.TenantID, w.actor.ImpersonatorID
+	if r.TenantID == "" {
+		r.TenantID = w.tenant
+	}
 	q := &w.request
 	r.IPAddress, r.UserAgent, r.SessionKey = q.IPAddress, q.UserAgent, q.SessionKey
 	r.RequestID, r.TraceID, r.SpanID = q.RequestID, q.TraceID, q.SpanID

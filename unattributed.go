@@ -1,0 +1,127 @@
+package audit
+
+import (
+	"database/sql"
+	"strings"
+
+	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/sqltext"
+)
+
+// isRaw reports whether st only names a table that SQL text wrote.
+func isRaw(st *gorm.Statement) bool { return st.Schema == nil && st.Dest == nil && st.Model == nil }
+
+// unattributed records that SQL text wrote a table, without images.
+func (h *handle) unattributed(st *gorm.Statement) {
+	reading := false
+	switch st.DB.Statement.Dest.(type) {
+	case *sql.Rows, *sql.Row:
+		reading = true
+		// Its rows are not read yet, so that its connection is not free, and maybe there is no other.
+		if _, inTx := st.DB.Statement.ConnPool.(gorm.TxCommitter); h.txSink != nil && !inTx {
+			return
+		}
+	}
+	ctx := st.Context
+	if h.auditor.cfg.Scope == ScopeContext && !scopeOf(ctx).active() {
+		return
+	}
+	t := h.current(ctx).find(st)
+	if t == nil {
+		return
+	}
+	name := st.Table
+	if st.TableExpr != nil {
+		name = st.TableExpr.SQL
+	}
+	text := st.DB.Statement.SQL.String()
+	writes := sqltext.Writes(text)
+	action := event.ActionChange
+	for _, w := range writes {
+		if w.Table == name {
+			action = actionOf(w.Verb)
+			break
+		}
+	}
+	w, err := whoOf(ctx)
+	h.auditor.report(ctx, KindModel, err)
+	extra := map[string]any{ExtraNote: capture.ReasonRaw}
+	if shape := statementShape(text, t); shape != "" {
+		extra[ExtraStatement] = shape
+	}
+	if len(writes) == 1 && !reading {
+		extra[ExtraRows] = st.DB.RowsAffected
+	}
+	p := &pending{handle: h, name: name, who: w, time: h.auditor.cfg.Clock(), entry: &entry{action: action, unattributed: true}}
+	p.entry.base = event.Record{
+		ObjectType: t.model.info.ModelName, Extra: extra,
+		ChangeMessage: event.TextMessage("SQL text wrote the table; its rows and values are not known"),
+	}
+	// The statement has succeeded; that its record fails cannot undo it.
+	if err := capture.Add(st.DB, p); err != nil {
+		h.auditor.report(ctx, KindSink, err)
+	}
+}
+
+func actionOf(verb string) event.Action {
+	switch verb {
+	case "INSERT", "REPLACE", "COPY":
+		return event.ActionAdd
+	case "DELETE", "TRUNCATE":
+		return event.ActionDelete
+	}
+	return event.ActionChange
+}
+
+// maxStatement is the length in characters to which the text of a statement is cut.
+const maxStatement = 2048
+
+// statementShape gives SQL text without values and comments; empty if it cannot be sure what is one.
+// Of quoted names only those of the table stay, since SQLite takes others for texts.
+func statementShape(text string, t *table) string {
+	if strings.Contains(text, `\`) {
+		return "" // E'it\'s' does not end where it seems to
+	}
+	var b strings.Builder
+	s := sqltext.Scan(text)
+	number, glued := false, false
+	for {
+		before := len(s.Rest())
+		token, ok := s.Next()
+		if !ok {
+			break
+		}
+		adjacent := before-len(s.Rest()) == len(token.Text)
+		word := token.Text
+		switch {
+		case token.Kind == sqltext.String:
+			word, number = "'?'", false
+		case token.Kind == sqltext.Name:
+			if t.schema.Table != word && t.schema.FieldsByDBName[word] == nil {
+				word = "?"
+			}
+			word, number = `"`+word+`"`, false
+		case token.Kind == sqltext.Word && number && adjacent:
+			continue // 0xff, 1e9
+		case token.Kind == sqltext.Other && word >= "0" && word <= "9":
+			if number && adjacent {
+				continue
+			}
+			if word, number = "?", true; strings.HasSuffix(b.String(), "$") {
+				glued = true
+			}
+		default:
+			number = false
+		}
+		tight := strings.Contains(".,);(", word) || glued
+		if b.Len() > 0 && !tight && !strings.HasSuffix(b.String(), ".") && !strings.HasSuffix(b.String(), "(") {
+			b.WriteByte(' ')
+		}
+		b.WriteString(word)
+		glued = false
+	}
+	return cutRunes(b.String(), maxStatement)
+}
