@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"gorm.io/gorm"
@@ -262,15 +261,12 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	}
 }
 
-// literal is a value that the application wrote into its conditions instead of binding it.
-var literal = regexp.MustCompile(`'(?:[^']|'')*'`)
-
 // summarize fills the record of a statement that changed more rows than are recorded one by one.
 func summarize(s *capture.Summary, r *event.Record) {
 	r.IsTruncated = true
 	r.ChangeMessage = event.TextMessage(fmt.Sprintf("%d rows in one statement, not recorded one by one", s.Rows))
 	setExtra(r, ExtraRows, s.Rows)
-	setExtra(r, ExtraStatement, literal.ReplaceAllString(s.Statement, "'?'"))
+	setExtra(r, ExtraStatement, withoutValues(s.Statement))
 }
 
 // textFor gives the change_message of an action without a table.
