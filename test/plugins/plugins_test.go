@@ -1,0 +1,259 @@
+// Package plugins_test proves that changes are captured together with GORM's own plugins.
+package plugins_test
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/glebarez/sqlite"
+	"github.com/google/go-cmp/cmp"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+	"gorm.io/plugin/dbresolver"
+	"gorm.io/plugin/optimisticlock"
+	"gorm.io/plugin/soft_delete"
+
+	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/testservers"
+	"github.com/gormtrail/audit/internal/tx"
+)
+
+// plugin captures the models and keeps what was committed in words.
+type plugin struct {
+	models map[string]*capture.Model
+	mu     sync.Mutex
+	ops    []string
+	failed []error
+}
+
+func (p *plugin) Name() string { return "recorder" }
+
+func (p *plugin) Initialize(db *gorm.DB) error {
+	names := [...]string{"", "insert", "update", "delete", "softdelete", "restore"}
+	return capture.Install(db, capture.Hooks{
+		Hooks: tx.Hooks{
+			BeforeCommit: func(context.Context, gorm.ConnPool, []tx.Item) error { return nil },
+			AfterCommit: func(_ context.Context, items []tx.Item) {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				for _, item := range items {
+					c := item.(capture.Change) //nolint:forcetypeassert // nothing else is given
+					p.ops = append(p.ops, strings.TrimSpace(names[c.Op]+" "+c.Table+" "+c.Note))
+				}
+			},
+			Discarded: func([]tx.Item) {},
+		},
+		Model: func(st *gorm.Statement) *capture.Model { return p.models[capture.TableName(st)] },
+		Captured: func(_ *gorm.Statement, changes []capture.Change, _ *capture.Summary) []tx.Item {
+			var items []tx.Item
+			for _, c := range changes {
+				items = append(items, c)
+			}
+			return items
+		},
+		Skipped: func(_ *gorm.Statement, reason string) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.ops = append(p.ops, "skipped "+reason)
+		},
+		Failed: func(_ *gorm.Statement, err error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.failed = append(p.failed, err)
+		},
+	}, capture.Config{})
+}
+
+func (p *plugin) want(t *testing.T, ops ...string) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if diff := cmp.Diff(ops, p.ops); diff != "" || len(p.failed) > 0 {
+		t.Errorf("%s%v", diff, p.failed)
+	}
+	p.ops = nil
+}
+
+func newPlugin(t *testing.T, db *gorm.DB, models ...any) *plugin {
+	t.Helper()
+	if err := db.AutoMigrate(models...); err != nil {
+		t.Fatal(err)
+	}
+	p := &plugin{models: map[string]*capture.Model{}}
+	for _, m := range models {
+		st := &gorm.Statement{DB: db}
+		if err := st.Parse(m); err != nil {
+			t.Fatal(err)
+		}
+		p.models[st.Schema.Table] = &capture.Model{Schema: st.Schema, Columns: st.Schema.DBNames}
+	}
+	return p
+}
+
+func open(t *testing.T, d gorm.Dialector) *gorm.DB {
+	t.Helper()
+	db, err := gorm.Open(d, &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if sqlDB, err := db.DB(); err == nil {
+			_ = sqlDB.Close()
+		}
+	})
+	return db
+}
+
+func forEach(t *testing.T, f func(t *testing.T, dialector func() gorm.Dialector)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "t.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"
+		f(t, func() gorm.Dialector { return sqlite.Open(path) })
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		dsn := testservers.PostgresSchema(t)
+		f(t, func() gorm.Dialector { return postgres.Open(dsn) })
+	})
+}
+
+type flagged struct {
+	ID        uint
+	Name      string
+	DeletedAt time.Time
+	IsDel     soft_delete.DeletedAt `gorm:"softDelete:flag,DeletedAtField:DeletedAt"`
+}
+
+type milli struct {
+	ID        uint
+	Name      string
+	DeletedAt soft_delete.DeletedAt `gorm:"softDelete:milli"`
+}
+
+func TestSoftDelete(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(t *testing.T, d func() gorm.Dialector) {
+		db := open(t, d())
+		p := newPlugin(t, db, &flagged{}, &milli{})
+		if err := db.Use(p); err != nil {
+			t.Fatal(err)
+		}
+		db.Create(&flagged{ID: 1})
+		db.Delete(&flagged{ID: 1})
+		db.Delete(&flagged{ID: 1})
+		db.Unscoped().Model(&flagged{ID: 1}).Update("is_del", 0)
+		db.Unscoped().Delete(&flagged{ID: 1})
+		p.want(t, "insert flaggeds", "softdelete flaggeds", "restore flaggeds", "delete flaggeds")
+		db.Create(&milli{ID: 1})
+		db.Where("name = ?", "").Delete(&milli{})
+		db.Unscoped().Model(&milli{}).Where("id = 1").UpdateColumn("deleted_at", 0)
+		p.want(t, "insert millis", "softdelete millis", "restore millis")
+	})
+}
+
+type versioned struct {
+	ID      uint
+	Name    string
+	Version optimisticlock.Version
+}
+
+func TestOptimisticLock(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(t *testing.T, d func() gorm.Dialector) {
+		db := open(t, d())
+		p := newPlugin(t, db, &versioned{})
+		if err := db.Use(p); err != nil {
+			t.Fatal(err)
+		}
+		v := versioned{Name: "a"}
+		db.Create(&v)
+		stale := v
+		if tx := db.Model(&v).Update("name", "b"); tx.Error != nil || tx.RowsAffected != 1 {
+			t.Error(tx.Error, tx.RowsAffected)
+		}
+		if tx := db.Model(&stale).Update("name", "c"); tx.Error != nil || tx.RowsAffected != 0 {
+			t.Error(tx.Error, tx.RowsAffected)
+		}
+		if err := db.First(&v, v.ID).Error; err != nil {
+			t.Fatal(err)
+		}
+		if tx := db.Model(&v).Updates(versioned{Name: "d"}); tx.Error != nil || tx.RowsAffected != 1 {
+			t.Error(tx.Error, tx.RowsAffected)
+		}
+		p.want(t, "insert versioneds", "update versioneds", "update versioneds")
+	})
+}
+
+type row struct {
+	ID   uint
+	Name string
+}
+
+// The resolver replaces pools and initialises every plugin once more for each of its databases.
+func TestResolver(t *testing.T) {
+	t.Parallel()
+	for name, captureFirst := range map[string]bool{"after the resolver": false, "before the resolver": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			forEach(t, func(t *testing.T, d func() gorm.Dialector) {
+				db := open(t, d())
+				p := newPlugin(t, db, &row{})
+				resolver := dbresolver.Register(dbresolver.Config{Sources: []gorm.Dialector{d()}, Replicas: []gorm.Dialector{d()}})
+				t.Cleanup(func() {
+					_ = resolver.Call(func(pool gorm.ConnPool) error {
+						for {
+							u, ok := pool.(interface{ Unwrap() gorm.ConnPool })
+							if !ok {
+								break
+							}
+							pool = u.Unwrap()
+						}
+						if c, ok := pool.(interface{ Close() error }); ok {
+							return c.Close()
+						}
+						return nil
+					})
+				})
+				plugins := []gorm.Plugin{resolver, p}
+				if captureFirst {
+					plugins = []gorm.Plugin{p, resolver}
+				}
+				for _, plugin := range plugins {
+					if err := db.Use(plugin); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := db.Create(&row{ID: 1}).Error; err != nil {
+					t.Fatal(err)
+				}
+				p.want(t, "insert rows")
+				db.Model(&row{ID: 1}).Update("name", "a")
+				_ = db.Transaction(func(tx *gorm.DB) error {
+					tx.Model(&row{ID: 1}).Update("name", "lost")
+					return context.Canceled
+				})
+				p.want(t, "update rows")
+				t1 := db.Clauses(dbresolver.Write).Begin()
+				t1.Model(&row{ID: 1}).Update("name", "lost")
+				p.want(t)
+				t1.Rollback()
+				p.want(t)
+				t1 = db.Clauses(dbresolver.Write).Begin()
+				t1.Model(&row{ID: 1}).Update("name", "b")
+				t1.Commit()
+				p.want(t, "update rows")
+				s := db.Session(&gorm.Session{SkipDefaultTransaction: true})
+				s.Delete(&row{ID: 1})
+				p.want(t, "delete rows")
+				s.Save(&row{ID: 5})
+				p.want(t, "insert rows")
+			})
+		})
+	}
+}
