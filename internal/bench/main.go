@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -53,7 +54,7 @@ func run(ctx context.Context, out string, rounds, writes int) error {
 		w = io.MultiWriter(w, f)
 	}
 	head := fmt.Sprintf(introduction, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), rounds, writes)
+		runtime.NumCPU(), load(), rounds, writes)
 	if _, err := io.WriteString(w, head); err != nil {
 		return err
 	}
@@ -65,6 +66,16 @@ func run(ctx context.Context, out string, rounds, writes int) error {
 	return nil
 }
 
+// load says how busy the machine is before the run, where the system tells.
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	average, _, found := strings.Cut(string(data), " ")
+	if err != nil || !found {
+		return "load not known"
+	}
+	return "load " + average + " before the run"
+}
+
 const introduction = `# Benchmarks
 
 What auditing costs: the same writes through plain GORM and with the plugin, in the same run, taking turns in short
@@ -74,5 +85,5 @@ rounds and, in brackets, the quartiles. Compare ratios, never times of different
 - **embedded** is the default: the record is written into the table ` + "`audit_logs`" + ` in the application's transaction.
 - **capture only** hands the records to a sink that drops them: images, differences and records are made all the same.
 
-Made by ` + "`make bench`" + ` on %s with %s on %s/%s, %d CPUs; %d rounds of %d writes each.
+Made by ` + "`make bench`" + ` on %s with %s on %s/%s, %d CPUs, %s; %d rounds of %d writes each.
 `
