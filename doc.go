@@ -22,7 +22,10 @@
 // A dependent model with a Target is logged under its parent, and not at all if it was deleted together
 // with its parent: that record has the number in the extra field "cascaded".
 //
-// By default only changes with an audit context are recorded: see Scope.
+// With TrackRelation, what is added to and removed from a many-to-many relation is one record of its owner.
+//
+// By default only changes with an audit context are recorded: see Scope. Registry.Coverage says which
+// tables nobody records, and what was written past the trail.
 //
 // # Values
 //
@@ -48,7 +51,7 @@
 // With the policy Continue nothing that goes wrong in here reaches the application's write: it is
 // counted in Stats, given to Config.OnError and logged, at most once for each kind and minute. With
 // Strict the write fails. Mistakes in configuration and registration are errors of db.Use, all at once.
-// Panics of the application's methods that are called here are recovered.
+// Panics of the application's methods and hooks that are called here are recovered.
 //
 // # Concurrency
 //

@@ -79,7 +79,8 @@ func actionOf(verb string) event.Action {
 // maxStatement is the length in characters to which the text of a statement is cut.
 const maxStatement = 2048
 
-// statementShape gives SQL text without values and comments; empty if it cannot be sure what is one.
+// statementShape gives SQL text that somebody wrote by hand without values and comments; empty if it cannot
+// be sure what is one. It trusts less than withoutValues, which is for what GORM built.
 // Of quoted names only those of the table stay, since SQLite takes others for texts.
 func statementShape(text string, t *table) string {
 	if strings.Contains(text, `\`) {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // hashDomain keeps the hashes of records apart from other uses of SHA-256.
@@ -34,8 +35,15 @@ var hashed = func() []*member {
 	return list
 }()
 
+// hashBuffers are for the texts that are hashed, which nobody keeps.
+var hashBuffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxHashBuffer is the size in bytes up to which such a buffer is used again.
+const maxHashBuffer = 64 << 10
+
 func (r *Record) hash() string {
-	data := append(make([]byte, 0, 1024), hashDomain...)
+	buffer := hashBuffers.Get().(*[]byte) //nolint:forcetypeassert // only those are put
+	data := append((*buffer)[:0], hashDomain...)
 	start := len(data)
 	unknown := sortedNames(r.unknown)
 	for _, m := range hashed {
@@ -49,6 +57,11 @@ func (r *Record) hash() string {
 		data = r.appendUnknown(data, name)
 	}
 	data[start] = '{' // in the place of the first member's comma; some are always there
-	sum := sha256.Sum256(append(data, '}'))
+	data = append(data, '}')
+	sum := sha256.Sum256(data)
+	if cap(data) <= maxHashBuffer {
+		*buffer = data
+		hashBuffers.Put(buffer)
+	}
 	return hex.EncodeToString(sum[:])
 }
