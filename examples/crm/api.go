@@ -30,7 +30,7 @@ func newRouter(db *gorm.DB, t *trail) (*gin.Engine, error) {
 	if err := router.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}
-	router.Use(gin.Recovery(), logErrors, auditRequests())
+	router.Use(gin.Recovery(), logErrors, auditRequests(), sameOrigin(http.NewCrossOriginProtection()))
 
 	users := newUsers()
 	router.POST("/login", users.login(db))
@@ -69,6 +69,16 @@ func newRouter(db *gorm.DB, t *trail) (*gin.Engine, error) {
 		serve.ServeHTTP(c.Writer, c.Request)
 	})
 	return router, nil
+}
+
+// sameOrigin refuses what another site makes a browser send, the login too: nobody shall work, and be in
+// the trail, as somebody else without knowing it.
+func sameOrigin(cross *http.CrossOriginProtection) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := cross.Check(c.Request); err != nil {
+			refuse(c, http.StatusForbidden, err)
+		}
+	}
 }
 
 // model is what the generic handlers work on: a pointer to T.
