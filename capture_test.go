@@ -34,6 +34,7 @@ type Vault struct {
 	Settings     map[string]any `gorm:"serializer:json"`
 	Raw          string         `gorm:"type:json"`
 	Free         string
+	Document     string // JSON in a column of texts
 	Broken       string
 	Tail         string
 	Shown        string `audit:"unmask"`
@@ -50,7 +51,7 @@ func newVault(secret string) *Vault {
 	return &Vault{
 		Name: "v", Password: secret, PasswordHash: []byte(secret), APIKey: &secret, CVV: 123, Chosen: secret, Inner: vaultInner{secret, secret},
 		Settings: map[string]any{"deep": []any{map[string]any{"client_secret": secret}}, "url": "https://u:" + secret + "@h/"},
-		Raw:      `{"auth_token":{"x":"` + secret + `"}}`, Free: "Bearer " + secret, Broken: secret, Tail: secret + "7890", Shown: "shown", Token: "tok",
+		Raw:      `{"auth_token":{"x":"` + secret + `"}}`, Free: "Bearer " + secret, Document: ` [{"password":"` + secret + `"}]`, Broken: secret, Tail: secret + "7890", Shown: "shown", Token: "tok",
 	}
 }
 
@@ -81,6 +82,7 @@ func TestMasks_canary(t *testing.T) {
 		must(t, tx.Create(v).Error)
 		v.Password, v.Chosen, v.Inner.City, v.Raw, v.Name = canary+"2", canary+"2", canary+"2", `{"auth_token":{"x":"`+canary+`2"}}`, "w"
 		v.Broken, v.Tail, v.Free = canary+"2", canary+"2345", "Bearer "+canary+"2"
+		v.Document = `{"a":{"api_key":"` + canary + `2"}}`
 		v.Settings = map[string]any{"deep": []any{map[string]any{"client_secret": canary + "2"}}}
 		must(t, tx.Save(v).Error)
 		must(t, audit.Log(tx, audit.Entry{Action: "PRINT", Object: v, Message: "postgres://u:" + canary + "@h", Extra: audit.Fields{"password": canary}, Reason: "Bearer " + canary}))

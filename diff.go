@@ -87,11 +87,22 @@ func (s *shower) value(c *column, raw any) (v json.RawMessage, redacted bool) {
 	case c.kind == kindJSON:
 		return s.rules.JSON(v)
 	case v[0] == '"' && c.free(raw):
-		if text, masked := s.rules.Text(textOf(raw)); masked {
+		text, masked := s.rules.Text(textOf(raw))
+		if looksJSON(text) { // a document in a column of texts
+			out, inside := s.rules.JSON([]byte(text))
+			text, masked = string(out), masked || inside
+		}
+		if masked {
 			return quote(text), true
 		}
 	}
 	return v, false
+}
+
+// looksJSON reports whether text may be a JSON object or array.
+func looksJSON(text string) bool {
+	text = strings.TrimLeft(text, " \t\r\n")
+	return text != "" && (text[0] == '{' || text[0] == '[')
 }
 
 // free reports whether raw may be any text: it is a text column, or a value that does not fit its kind.
