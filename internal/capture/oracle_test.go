@@ -35,6 +35,18 @@ func (o *observed) see(tx *gorm.DB, dest ...any) {
 	o.seen = append(o.seen, s)
 }
 
+// inOrder are rows that a statement returned. SQL does not say in which order it returns them, and
+// PostgreSQL joins with the before images as it sees fit.
+type inOrder struct{ rows *[]Customer }
+
+func byID(rows *[]Customer) inOrder { return inOrder{rows} }
+
+// MarshalJSON gives the rows as they are when the call has returned, in the order of their ids.
+func (o inOrder) MarshalJSON() ([]byte, error) {
+	sorted := slices.SortedFunc(slices.Values(*o.rows), func(a, b Customer) int { return int(a.ID) - int(b.ID) })
+	return json.Marshal(sorted)
+}
+
 func (o *observed) err(err error, dest ...any) {
 	o.see(&gorm.DB{Error: err}, dest...)
 }
