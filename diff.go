@@ -79,7 +79,7 @@ func (s *shower) value(c *column, raw any) (v json.RawMessage, redacted bool) {
 	case c.masker != nil:
 		return s.ask(c, raw), true
 	}
-	if f, ok := raw.(float64); ok && c.kind == kindFloat && c.field.IndirectFieldType.Kind() == reflect.Float32 && float64(float32(f)) == f {
+	if f, ok := raw.(float64); ok && c.kind == kindFloat && c.field != nil && c.field.IndirectFieldType.Kind() == reflect.Float32 && float64(float32(f)) == f {
 		raw = float32(f) // 0.1, and not 0.10000000149011612
 	}
 	v = encodeValue(c.kind, raw)
