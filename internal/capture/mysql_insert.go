@@ -38,7 +38,7 @@ func (d mysql) insert(w *write) (*outcome, error) {
 // one that it was given.
 func (mysql) insertID(w *write, first, last any) int64 {
 	id := last
-	if given, ok := w.given(); ok && !given {
+	if !w.given() {
 		id = first
 	}
 	s, _ := text(id)
@@ -47,15 +47,15 @@ func (mysql) insertID(w *write, first, last any) int64 {
 }
 
 // given reports whether the first row of an INSERT brings the automatic key with it.
-func (w *write) given() (given, ok bool) {
+func (w *write) given() bool {
 	values, _ := w.st.Clauses["VALUES"].Expression.(clause.Values)
 	for j, c := range values.Columns {
 		if c.Name == w.table.auto && len(values.Values) > 0 {
 			v, known, null := plainValue(values.Values[0][j])
-			return known && !null && fmt.Sprint(v) != "0", true
+			return known && !null && fmt.Sprint(v) != "0"
 		}
 	}
-	return false, true
+	return false
 }
 
 // existing reads the rows that an upsert may change: without a lock first, since locking a key that is
@@ -186,7 +186,7 @@ func (d mysql) upsertReturning(w *write, u *upsert) (*outcome, error) {
 	}
 	auto := position(w.model.Columns, w.table.auto)
 	values, _ := w.st.Clauses["VALUES"].Expression.(clause.Values)
-	if given, _ := w.given(); auto < 0 || given || len(u.keys) == 0 {
+	if auto < 0 || w.given() || len(u.keys) == 0 {
 		return w.upsertRows(u, before, w.plan.list, layout{after: true}, nil)
 	}
 	const reset, ask = "SELECT LAST_INSERT_ID(0)", "SELECT LAST_INSERT_ID(), @@auto_increment_increment"

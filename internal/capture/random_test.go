@@ -169,11 +169,11 @@ func (p *program) run(db *gorm.DB) {
 	}
 }
 
-func (p *program) body(tx *gorm.DB, depth int) error {
+func (p *program) body(t *gorm.DB, depth int) error {
 	for range p.rand.IntN(4) + 1 {
 		switch n := p.rand.IntN(20); {
 		case n < 3 && depth < 3:
-			err := tx.Transaction(func(tx *gorm.DB) error { return p.body(tx, depth+1) })
+			err := t.Transaction(func(t *gorm.DB) error { return p.body(t, depth+1) })
 			if err != nil && (!errors.Is(err, errNo) || p.rand.IntN(2) == 0) {
 				return err
 			}
@@ -182,7 +182,7 @@ func (p *program) body(tx *gorm.DB, depth int) error {
 		case n == 4:
 			panic("program")
 		default:
-			if err := p.step(tx); err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
+			if err := p.step(t); err != nil && !errors.Is(err, gorm.ErrRecordNotFound) {
 				return err
 			}
 		}
@@ -198,12 +198,14 @@ func TestRandom_ConcurrentSafe_changesGiveTheDatabase(t *testing.T) {
 	if long() {
 		programs = 1000
 	}
-	seed := uint64(time.Now().UnixNano()) //nolint:forbidigo // a new one each time; it is in the log
+	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("AUDIT_TEST_SEED"); s != "" {
 		seed, _ = strconv.ParseUint(s, 10, 64)
 	}
 	tables := []oracle.Table{
-		{Name: "orders", Keys: []string{"id"}}, {Name: "things", Keys: []string{"id"}}, {Name: "zeros", Keys: []string{"id"}},
+		{Name: "orders", Keys: []string{"id"}},
+		{Name: "things", Keys: []string{"id"}},
+		{Name: "zeros", Keys: []string{"id"}},
 		{Name: "pairs", Keys: []string{"a", "b"}},
 	}
 	for name, cfg := range map[string]*gorm.Config{"default": {}, "prepared+skip": {PrepareStmt: true, SkipDefaultTransaction: true}} {
@@ -225,7 +227,7 @@ func TestRandom_ConcurrentSafe_changesGiveTheDatabase(t *testing.T) {
 			var wg sync.WaitGroup
 			for g := range uint64(4) {
 				wg.Go(func() {
-					p := &program{rand: rand.New(rand.NewPCG(seed, g)), mysql: d.name == "mariadb" || d.name == "mysql"} //nolint:gosec // a random program, no secret
+					p := &program{rand: rand.New(rand.NewPCG(seed, g)), mysql: d.name == "mariadb" || d.name == "mysql"}
 					for range programs {
 						p.run(db.WithContext(t.Context()))
 					}
