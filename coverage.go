@@ -84,9 +84,10 @@ func (r *Registry) Coverage(db *gorm.DB) (Coverage, error) {
 	return c, nil
 }
 
-// ownTable reports whether a table is the embedded store's, or the database's own.
+// ownTable reports whether a table is the embedded store's, the database's own, or one through which
+// GORM's migrator of SQLite moves the rows of another.
 func (h *handle) ownTable(name string) bool {
-	if strings.HasPrefix(name, "sqlite_") {
+	if strings.HasPrefix(name, "sqlite_") || strings.HasSuffix(name, "__temp") {
 		return true
 	}
 	if !h.auditor.cfg.embedded() {

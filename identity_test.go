@@ -20,7 +20,7 @@ func TestIdentity_tenantAndImpersonator(t *testing.T) {
 		_, rec := setup(t, plain, audit.Config{Scope: audit.ScopeAll})
 		ctx := t.Context()
 		for _, c := range []struct {
-			ctx  context.Context
+			ctx  context.Context //nolint:containedctx // a case
 			want string
 		}{
 			{audit.WithActor(ctx, audit.Actor{ID: "1", TenantID: "acme", ImpersonatorID: "9"}), "user 1 acme 9"},

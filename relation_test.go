@@ -48,10 +48,10 @@ type ArticleTag struct {
 	DeletedAt gorm.DeletedAt
 }
 
-func press(t *testing.T, articleOptions ...audit.Option) *audit.Registry {
+func press(t *testing.T) *audit.Registry {
 	t.Helper()
 	reg := audit.NewRegistry()
-	must(t, reg.Register(&Article{}, append(articleOptions, audit.TrackRelation("Tags", "Authors", "Related"))...))
+	must(t, reg.Register(&Article{}, audit.TrackRelation("Tags", "Authors", "Related")))
 	must(t, reg.Register(&Author{}, audit.TrackRelation("Articles")))
 	must(t, reg.Register(&Remark{}, audit.Target(&Article{}), audit.TrackRelation("Tags")))
 	return reg
@@ -179,6 +179,15 @@ func TestTrackRelation_batchesAndManyOwners(t *testing.T) {
 		records := rec.take()
 		if s := records[len(records)-1]; len(records) != 31 || s.TotalProcessed != 30 || records[7].BatchID != b.ID() || records[7].ObjectRepr != "7" {
 			t.Errorf("%s%+v", lines(records), s)
+		}
+		// What a batch does and what is done beside it are two records, whatever the transaction.
+		must(t, db.Transaction(func(tx *gorm.DB) error {
+			must(t, tx.Model(&articles[0]).Association("Tags").Append(&Tag{Name: "green"}))
+			return tx.WithContext(b.Context()).Model(&articles[0]).Association("Tags").Delete(&red)
+		}))
+		records = rec.take()
+		if len(records) != 2 || records[0].BatchID != "" || records[1].BatchID != b.ID() || line(records[0]) != `CHANGE article 1 "0" Tags:[]->["green"]` {
+			t.Error(lines(records))
 		}
 	})
 }
