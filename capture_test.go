@@ -1,10 +1,12 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -68,11 +70,29 @@ func TestMasks_canary(t *testing.T) {
 		var out strings.Builder
 		var mu sync.Mutex
 		rec := &recorder{}
-		db, _ := setup(t, plain, audit.Config{Registry: reg, Sink: rec, TxSink: trail, OnError: func(_ context.Context, err error) {
+		tell := func(text string) {
 			mu.Lock()
 			defer mu.Unlock()
-			out.WriteString(err.Error() + "\n")
-		}})
+			out.WriteString(text + "\n")
+		}
+		var log bytes.Buffer
+		db, _ := setup(t, plain, audit.Config{
+			Registry: reg, Sink: rec, TxSink: trail, RecordUnattributed: true, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			OnError: func(_ context.Context, err error) { tell(err.Error()) },
+			Before: func(_ context.Context, r *event.Record) bool {
+				seen := *r
+				seen.LogID = "before"
+				data, err := event.Encode(seen)
+				tell(fmt.Sprintf("%s %v", data, err))
+				return true
+			},
+			After: func(_ context.Context, records []event.Record) {
+				for _, r := range records {
+					data, err := event.Encode(r)
+					tell(fmt.Sprintf("%s %v", data, err))
+				}
+			},
+		})
 		ctx := audit.WithExtra(audit.WithReason(db.Statement.Context, "Bearer "+canary), audit.Fields{"secret": canary, "list": []any{map[string]string{"otp": canary}}})
 		db = db.WithContext(ctx)
 		b, err := audit.StartBatch(db, audit.BatchOptions{Action: audit.ActionImport, Extra: audit.Fields{"api_key": canary}})
@@ -88,16 +108,17 @@ func TestMasks_canary(t *testing.T) {
 		must(t, audit.Log(tx, audit.Entry{Action: "PRINT", Object: v, Message: "postgres://u:" + canary + "@h", Extra: audit.Fields{"password": canary}, Reason: "Bearer " + canary}))
 		must(t, audit.Log(tx, audit.Entry{Action: audit.ActionChange, Original: newVault(canary), Modified: v}))
 		must(t, tx.Delete(v).Error)
+		must(t, tx.Exec("UPDATE vaults SET name = '"+canary+"' -- "+canary).Error)
 		b.AddError(errors.New("dsn postgres://u:" + canary + "@h"))
 		must(t, b.End())
 		records := rec.take()
-		if len(records) != 6 {
-			t.Errorf("%d records, want 6:\n%s", len(records), lines(records))
+		if len(records) != 7 {
+			t.Errorf("%d records, want 7:\n%s", len(records), lines(records))
 		}
 		page, err := trail.Search(t.Context(), store.Query{}.WithDefaults())
 		must(t, err)
-		if len(page.Records) != 6 {
-			t.Errorf("%d records stored, want 6", len(page.Records))
+		if len(page.Records) != 7 {
+			t.Errorf("%d records stored, want 7", len(page.Records))
 		}
 		for _, r := range append(records, page.Records...) {
 			data, err := event.Encode(r)
@@ -107,6 +128,7 @@ func TestMasks_canary(t *testing.T) {
 		stats, err := json.Marshal(audit.From(db).Stats())
 		must(t, err)
 		out.Write(stats)
+		out.WriteString("\n" + log.String())
 		for _, l := range strings.Split(out.String(), "\n") {
 			if strings.Contains(l, canary) || strings.Contains(l, "YzRuNHJ5") { // and in base64
 				t.Errorf("the canary is in %s", l)
