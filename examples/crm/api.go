@@ -30,7 +30,7 @@ func newRouter(db *gorm.DB, t *trail) (*gin.Engine, error) {
 	if err := router.SetTrustedProxies(nil); err != nil {
 		return nil, err
 	}
-	router.Use(gin.Recovery(), logErrors, auditRequests(), sameOrigin(http.NewCrossOriginProtection()))
+	router.Use(gin.Recovery(), logErrors, limitBody, auditRequests(), sameOrigin(http.NewCrossOriginProtection()))
 
 	users := newUsers()
 	router.POST("/login", users.login(db))
@@ -69,6 +69,14 @@ func newRouter(db *gorm.DB, t *trail) (*gin.Engine, error) {
 		serve.ServeHTTP(c.Writer, c.Request)
 	})
 	return router, nil
+}
+
+// maxBody is the largest body of a request in bytes.
+const maxBody = 1 << 20
+
+// limitBody makes reading more than maxBody bytes an error: what is not read cannot fill memory or trail.
+func limitBody(c *gin.Context) {
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
 }
 
 // sameOrigin refuses what another site makes a browser send, the login too: nobody shall work, and be in

@@ -506,9 +506,10 @@ func exercise(t *testing.T, p *crm) {
 			{"POST", "/api/employees/999/dependents", `{"name":"x"}`, 404},
 			{"POST", "/api/checkout", `{}`, 400},
 			{"POST", "/api/customers/import", `{}`, 400},
+			{"POST", "/api/customers", `{"name":"` + strings.Repeat("x", maxBody) + `"}`, 400},
 		} {
 			if status, body := p.do(http.DefaultClient, alice, c.method, c.path, c.body); status != c.want {
-				t.Errorf("%s %s: %d %s, want %d", c.method, c.path, status, body, c.want)
+				t.Errorf("%s %s: %d %.200s, want %d", c.method, c.path, status, body, c.want)
 			}
 		}
 		p.must("PUT", "/api/employees/1", `{"department":"Board"}`)
