@@ -5,9 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 
 	"github.com/gormtrail/audit"
+	"github.com/gormtrail/audit/internal/testservers"
 )
 
 // Boss and Helper are a parent and its dependents.
@@ -36,43 +38,39 @@ func bosses(t *testing.T, plain *gorm.DB) *audit.Registry {
 // delete takes the dependents with it.
 func TestTarget_schemaOfTheStatement(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, plain *gorm.DB) {
-		if plain.Name() != "postgres" {
-			t.Skip("SQLite has no schemas")
-		}
-		reg := bosses(t, plain)
-		var schema string
-		must(t, plain.Raw("SELECT current_schema() || '_b'").Scan(&schema).Error)
-		must(t, plain.Exec("CREATE SCHEMA "+schema).Error)
-		t.Cleanup(func() { plain.Exec("DROP SCHEMA " + schema + " CASCADE") })
-		for _, table := range []string{"bosses", "helpers"} {
-			must(t, plain.Exec("CREATE TABLE "+schema+"."+table+" (LIKE "+table+" INCLUDING ALL)").Error)
-		}
-		rec := &recorder{}
-		db, _ := setup(t, plain, audit.Config{Registry: reg, Sink: rec})
-		must(t, db.Create(&Boss{ID: 1, Name: "of tenant a"}).Error)
-		must(t, db.Table(schema+".bosses").Create(&Boss{ID: 1, Name: "of tenant b"}).Error)
-		rec.take()
-		must(t, db.Table(schema+".helpers").Create(&Helper{ID: 1, BossID: 1}).Error)
-		if r := rec.take(); len(r) != 1 || r[0].ObjectRepr != "of tenant b" {
-			t.Errorf("the parent is that of another tenant:\n%s", lines(r))
-		}
-		must(t, db.Transaction(func(tx *gorm.DB) error {
-			must(t, tx.Table(schema+".helpers").Delete(&Helper{}, 1).Error)
-			return tx.Delete(&Boss{}, 1).Error
-		}))
-		if r := rec.take(); len(r) != 2 || r[0].ObjectRepr != "of tenant b" || r[1].ObjectRepr != "of tenant a" {
-			t.Errorf("want two deletes:\n%s", lines(r))
-		}
-		must(t, db.Transaction(func(tx *gorm.DB) error {
-			must(t, tx.Table(schema+".helpers").Create(&Helper{ID: 2, BossID: 1}).Error)
-			must(t, tx.Table(schema+".helpers").Delete(&Helper{}, 2).Error)
-			return tx.Table(schema+".bosses").Delete(&Boss{}, 1).Error
-		}))
-		if r := rec.take(); len(r) != 2 || fmt.Sprint(r[1].Extra) != "map[cascaded:map[helper:1]]" {
-			t.Errorf("want one delete with one dependent:\n%s", lines(r))
-		}
-	})
+	plain := open(t, postgres.Open(testservers.PostgresSchema(t)), &gorm.Config{DisableForeignKeyConstraintWhenMigrating: true})
+	reg := bosses(t, plain)
+	var schema string
+	must(t, plain.Raw("SELECT current_schema() || '_b'").Scan(&schema).Error)
+	must(t, plain.Exec("CREATE SCHEMA "+schema).Error)
+	t.Cleanup(func() { plain.Exec("DROP SCHEMA " + schema + " CASCADE") })
+	for _, table := range []string{"bosses", "helpers"} {
+		must(t, plain.Exec("CREATE TABLE "+schema+"."+table+" (LIKE "+table+" INCLUDING ALL)").Error)
+	}
+	rec := &recorder{}
+	db, _ := setup(t, plain, audit.Config{Registry: reg, Sink: rec})
+	must(t, db.Create(&Boss{ID: 1, Name: "of tenant a"}).Error)
+	must(t, db.Table(schema+".bosses").Create(&Boss{ID: 1, Name: "of tenant b"}).Error)
+	rec.take()
+	must(t, db.Table(schema+".helpers").Create(&Helper{ID: 1, BossID: 1}).Error)
+	if r := rec.take(); len(r) != 1 || r[0].ObjectRepr != "of tenant b" {
+		t.Errorf("the parent is that of another tenant:\n%s", lines(r))
+	}
+	must(t, db.Transaction(func(tx *gorm.DB) error {
+		must(t, tx.Table(schema+".helpers").Delete(&Helper{}, 1).Error)
+		return tx.Delete(&Boss{}, 1).Error
+	}))
+	if r := rec.take(); len(r) != 2 || r[0].ObjectRepr != "of tenant b" || r[1].ObjectRepr != "of tenant a" {
+		t.Errorf("want two deletes:\n%s", lines(r))
+	}
+	must(t, db.Transaction(func(tx *gorm.DB) error {
+		must(t, tx.Table(schema+".helpers").Create(&Helper{ID: 2, BossID: 1}).Error)
+		must(t, tx.Table(schema+".helpers").Delete(&Helper{}, 2).Error)
+		return tx.Table(schema+".bosses").Delete(&Boss{}, 1).Error
+	}))
+	if r := rec.take(); len(r) != 2 || fmt.Sprint(r[1].Extra) != "map[cascaded:map[helper:1]]" {
+		t.Errorf("want one delete with one dependent:\n%s", lines(r))
+	}
 }
 
 // Where a connection is held, the parent is read on it: the pool may have no other.

@@ -444,8 +444,8 @@ func TestReadOnlyFolder_isAnErrorOfOpen(t *testing.T) {
 	defer thaw()
 	if _, err := Open(dir, testConfig()); err == nil {
 		t.Error("no error")
-	} else if !contains(err.Error(), folder) {
-		t.Errorf("%q does not name %s", err, folder)
+	} else if !contains(err.Error(), dir) {
+		t.Errorf("%q does not name %s", err, dir)
 	}
 }
 
