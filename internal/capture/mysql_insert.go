@@ -3,6 +3,8 @@ package capture
 import (
 	"database/sql"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 
 	"gorm.io/gorm/clause"
@@ -68,8 +70,45 @@ func (mysql) existing(w *write, u *upsert) (*images, error) {
 	return w.readKeys(before.rows, w.plan.keys, " FOR UPDATE")
 }
 
-// readKeys reads the rows with the values that rows have at some positions.
+// maxParameters is how many parameters a helper statement has at most; a server takes 65,535.
+const maxParameters = 60_000
+
+// readKeys reads the rows with the values that rows have at some positions, in as many statements as
+// their parameters need.
 func (w *write) readKeys(rows [][]any, at []int, tail string) (*images, error) {
+	all := &images{}
+	for chunk := range slices.Chunk(rows, max(maxParameters/len(at), 1)) {
+		im, err := w.readKeyChunk(chunk, at, tail)
+		if err != nil {
+			return nil, err
+		}
+		if all.add(im); all.over {
+			break
+		}
+	}
+	return all, nil
+}
+
+// add joins the rows that a further statement read. The keys of its rows are others.
+func (im *images) add(more *images) {
+	switch {
+	case more.over:
+		*im = images{over: true}
+		return
+	case im.rows == nil:
+		*im = *more
+		return
+	}
+	im.rows = append(im.rows, more.rows...)
+	if more.byKey == nil {
+		im.byKey = nil
+	}
+	if im.byKey != nil {
+		maps.Copy(im.byKey, more.byKey)
+	}
+}
+
+func (w *write) readKeyChunk(rows [][]any, at []int, tail string) (*images, error) {
 	key := upsertKey{}
 	for _, i := range w.plan.keys {
 		key.columns = append(key.columns, w.model.Columns[i])

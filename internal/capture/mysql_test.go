@@ -27,6 +27,35 @@ func forEachMySQL(t *testing.T, f func(t *testing.T, d database)) {
 	}
 }
 
+// What is read back after an update takes as many statements as its keys need parameters.
+func TestMySQL_moreRowsThanParameters(t *testing.T) {
+	t.Parallel()
+	const rows = 66_000 // a statement has at most 65,535 parameters
+	r := &recorder{}
+	db := openMariaDB(t, &gorm.Config{})
+	if err := db.AutoMigrate(&Order{}); err != nil {
+		t.Fatal(err)
+	}
+	r.register(t, db, &Order{})
+	database{}.install(t, db, r.hooks(), capture.Config{MaxRows: rows, MaxBytes: 1 << 30, MaxTxBytes: 1 << 30})
+	if err := db.Exec("INSERT INTO orders (id, amount) SELECT seq, 1 FROM seq_1_to_66000").Error; err != nil {
+		t.Fatal(err)
+	}
+	r.reset()
+	if res := db.Model(&Order{}).Where("id > 0").Update("amount", gorm.Expr("amount + 1")); res.Error != nil || res.RowsAffected != rows {
+		t.Fatal(res.RowsAffected, res.Error)
+	}
+	got := r.changes()
+	if len(got) != rows {
+		t.Fatalf("%d changes, want %d", len(got), rows)
+	}
+	for _, c := range got {
+		if c.Before == nil || c.After == nil {
+			t.Fatalf("half a change: %+v", c)
+		}
+	}
+}
+
 // A deadlock rolls the whole transaction back; what the victim does afterwards commits statement by
 // statement, and its Commit gives no error.
 func TestMySQL_deadlock_dropsWhatWasRolledBack(t *testing.T) {
