@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/gin-gonic/gin"
 	"github.com/glebarez/sqlite"
 	"go.uber.org/goleak"
 	"gorm.io/gorm"
@@ -20,6 +21,7 @@ import (
 const childVariable = "AUDITLOG_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	gin.SetMode(gin.ReleaseMode)
 	if os.Getenv(childVariable) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		code := Main(ctx, Program{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv})

@@ -129,9 +129,8 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// router gives the routes of serve.
+// router gives the routes of serve. Gin's mode is one for the whole process: main sets it.
 func router(from store.Searcher, options viewer.Options) (http.Handler, error) {
-	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.Use(gin.CustomRecovery(func(c *gin.Context, _ any) { c.AbortWithStatus(http.StatusInternalServerError) }))
 	if err := r.SetTrustedProxies(nil); err != nil {
