@@ -29,6 +29,7 @@
 # fitting Java, Maven or unzip, they are unpacked below DIR too.
 #
 #   DIR             folder for programs, data and logs       (.services of the project)
+#   SERVICES_PROGRAMS  another DIR whose unpacked programs are used: for one more server, quickly  (DIR)
 #   SERVICES_PORT   first of 40 ports used, on 127.0.0.1     (17000; if another process is there,
 #                   the next free range, which is remembered in DIR: see env)
 #   SERVICES_USER   who runs the servers if root calls this  (nobody)
@@ -167,7 +168,12 @@ prepare_dir() {
 	if as_root; then
 		as_user test -x "$DIR" || die "user $SERVICES_USER cannot enter $DIR: choose another DIR or SERVICES_USER"
 	fi
-	mkdir -p "$DIR"/{root,data,log,run,tls}
+	mkdir -p "$DIR"/{data,log,run,tls}
+	ROOT=$DIR/root
+	if [[ ${SERVICES_PROGRAMS:-} ]]; then
+		ROOT=$(cd "$SERVICES_PROGRAMS/root" 2>/dev/null && pwd -P) || die "SERVICES_PROGRAMS=$SERVICES_PROGRAMS: no programs there"
+	fi
+	mkdir -p "$ROOT"
 	if as_root; then chown "$SERVER_UID:$SERVER_GID" "$DIR"/{data,log}; fi
 }
 
@@ -266,7 +272,7 @@ relink() {
 }
 
 install_one() { # install_one {rabbitmq|postgres|mariadb|mysql|java}
-	local kind=$1 root=$DIR/root/$1 own suite include exclude='^$' packages=() conf work f from
+	local kind=$1 root=$ROOT/$1 own suite include exclude='^$' packages=() conf work f from
 	own=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 	case $kind in
 	rabbitmq)
@@ -494,7 +500,7 @@ declare -A launched=() # RabbitMQ nodes that start together
 
 make_certificates() {
 	[[ -f $DIR/tls/done ]] && return
-	local openssl=$DIR/root/rabbitmq/bin/openssl t=$DIR/tls
+	local openssl=$ROOT/rabbitmq/bin/openssl t=$DIR/tls
 	cat >"$t/openssl.cnf" <<-CONF
 		[req]
 		distinguished_name = dn
@@ -530,8 +536,8 @@ make_certificates() {
 # rabbit_env NODE: the environment of the node and of its command line tools, as NAME=VALUE.
 rabbit_env() {
 	local data=$DIR/data/rabbitmq
-	printf '%s\n' "HOME=$data" "PATH=$DIR/root/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-		"ESCRIPT_EMULATOR=$DIR/root/rabbitmq/bin/erl" "LC_ALL=C.UTF-8" \
+	printf '%s\n' "HOME=$data" "PATH=$ROOT/rabbitmq/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
+		"ESCRIPT_EMULATOR=$ROOT/rabbitmq/bin/erl" "LC_ALL=C.UTF-8" \
 		"ERL_EPMD_PORT=$EPMD_PORT" ERL_EPMD_ADDRESS=127.0.0.1 \
 		RABBITMQ_CONF_ENV_FILE=/dev/null "RABBITMQ_NODENAME=node$1@localhost" RABBITMQ_ALLOW_INPUT=1 \
 		"RABBITMQ_CONFIG_FILE=$data/node$1/rabbitmq.conf" "RABBITMQ_ADVANCED_CONFIG_FILE=$data/node$1/advanced.config" \
@@ -554,7 +560,7 @@ launch_rabbitmq() {
 	make_certificates
 	if ! pid_of epmd >/dev/null; then
 		need_free_ports epmd "$EPMD_PORT"
-		launch epmd "$DIR/root/rabbitmq/bin/epmd" -port "$EPMD_PORT" -address 127.0.0.1
+		launch epmd "$ROOT/rabbitmq/bin/epmd" -port "$EPMD_PORT" -address 127.0.0.1
 		await epmd port_open "$EPMD_PORT" || fail_with_log epmd "does not listen on port $EPMD_PORT"
 	fi
 	as_user mkdir -p "$data/node$node"/{db,log}
@@ -631,12 +637,12 @@ after_stop_rabbitmq() { # epmd goes with the last node
 # ---- PostgreSQL -------------------------------------------------------------------------
 
 psql_ok() {
-	PGPASSWORD=$PASSWORD PGCONNECT_TIMEOUT=5 "$DIR/root/postgres/bin/psql" -X -q -h 127.0.0.1 -p "$POSTGRES_PORT" \
+	PGPASSWORD=$PASSWORD PGCONNECT_TIMEOUT=5 "$ROOT/postgres/bin/psql" -X -q -h 127.0.0.1 -p "$POSTGRES_PORT" \
 		-U "$ACCOUNT" -d "${1:-postgres}" -tAc 'select 1' >/dev/null
 }
 
 start_postgres() {
-	local data=$DIR/data/postgres bin=$DIR/root/postgres/bin rc=0 options=() stale=() attempt said
+	local data=$DIR/data/postgres bin=$ROOT/postgres/bin rc=0 options=() stale=() attempt said
 	need_free_ports postgres "$POSTGRES_PORT"
 	if ! [[ -f $data/PG_VERSION && -f $data/.initialized ]]; then
 		[[ -d /usr/share/zoneinfo ]] || note "postgres: /usr/share/zoneinfo is missing (package tzdata): only UTC will be known"
@@ -682,12 +688,12 @@ start_postgres() {
 # ---- MariaDB ----------------------------------------------------------------------------
 
 mariadb_ok() {
-	"$DIR/root/mariadb/bin/mariadb" --no-defaults --protocol=tcp --connect-timeout=5 -h 127.0.0.1 -P "$MARIADB_PORT" \
+	"$ROOT/mariadb/bin/mariadb" --no-defaults --protocol=tcp --connect-timeout=5 -h 127.0.0.1 -P "$MARIADB_PORT" \
 		-u "$ACCOUNT" "-p$PASSWORD" -e 'select 1' "$DATABASE" >/dev/null
 }
 
 start_mariadb() {
-	local data=$DIR/data/mariadb root=$DIR/root/mariadb rc=0 options=() share
+	local data=$DIR/data/mariadb root=$ROOT/mariadb rc=0 options=() share
 	need_free_ports mariadb "$MARIADB_PORT"
 	share=$root/usr/share/mariadb # 11 and newer
 	[[ -d $share ]] || share=$root/usr/share/mysql
@@ -730,12 +736,12 @@ start_mariadb() {
 # ---- MySQL ------------------------------------------------------------------------------
 
 mysql_ok() {
-	"$DIR/root/mysql/bin/mysql" --no-defaults --protocol=tcp --connect-timeout=5 -h 127.0.0.1 -P "$MYSQL_PORT" \
+	"$ROOT/mysql/bin/mysql" --no-defaults --protocol=tcp --connect-timeout=5 -h 127.0.0.1 -P "$MYSQL_PORT" \
 		-u "$ACCOUNT" "-p$PASSWORD" -e 'select 1' "$DATABASE" >/dev/null
 }
 
 start_mysql() {
-	local data=$DIR/data/mysql root=$DIR/root/mysql rc=0 options=()
+	local data=$DIR/data/mysql root=$ROOT/mysql rc=0 options=()
 	need_free_ports mysql "$MYSQL_PORT"
 	options=(--no-defaults --basedir="$root/usr" --datadir="$data" --plugin-dir="$root/usr/lib/mysql/plugin"
 		--lc-messages-dir="$root/usr/share/mysql" --character-sets-dir="$root/usr/share/mysql/charsets")
@@ -779,7 +785,7 @@ opensearch_sh() { # opensearch_sh NAME COMMAND: opensearch.sh with the settings 
 }
 
 install_opensearch() { # install_opensearch NAME
-	local name=$1 java=$DIR/root/java home unpacked programs=() program
+	local name=$1 java=$ROOT/java home unpacked programs=() program
 	# What the machine has comes first; what it lacks is unpacked.
 	if [[ ${OPENSEARCH_JAVA_HOME:-} ]]; then
 		home=$(opensearch_sh "$name" java) || exit 1
@@ -825,11 +831,11 @@ install_for() { # install_for NAME
 }
 
 # The machine's own program if it has one, else ours.
-pip_program() { command -v pip3 || command -v pip || echo "$DIR/root/pip/bin/pip"; }
-chromium_program() { command -v chromium || command -v chromium-browser || command -v google-chrome || echo "$DIR/root/chromium/bin/chromium"; }
+pip_program() { command -v pip3 || command -v pip || echo "$ROOT/pip/bin/pip"; }
+chromium_program() { command -v chromium || command -v chromium-browser || command -v google-chrome || echo "$ROOT/chromium/bin/chromium"; }
 
 version_of() { # version_of NAME
-	if [[ $1 == opensearch* ]]; then opensearch_version "$1"; else cat "$DIR/root/$(kind_of "$1")/.version"; fi
+	if [[ $1 == opensearch* ]]; then opensearch_version "$1"; else cat "$ROOT/$(kind_of "$1")/.version"; fi
 }
 
 end_process() { # end_process NAME SIGNAL
@@ -982,13 +988,13 @@ run_program() { # run_program NAME CMD...
 		;;
 	postgres)
 		PGPASSWORD=$PASSWORD PGHOST=127.0.0.1 PGPORT=$POSTGRES_PORT PGUSER=$ACCOUNT PGDATABASE=$DATABASE \
-			"$DIR/root/postgres/bin/$1" "${@:2}"
+			"$ROOT/postgres/bin/$1" "${@:2}"
 		;;
 	mysql)
-		"$DIR/root/mysql/bin/$1" --no-defaults --protocol=tcp -h 127.0.0.1 -P "$MYSQL_PORT" -u "$ACCOUNT" "-p$PASSWORD" "${@:2}"
+		"$ROOT/mysql/bin/$1" --no-defaults --protocol=tcp -h 127.0.0.1 -P "$MYSQL_PORT" -u "$ACCOUNT" "-p$PASSWORD" "${@:2}"
 		;;
 	mariadb)
-		"$DIR/root/mariadb/bin/$1" --no-defaults --protocol=tcp -h 127.0.0.1 -P "$MARIADB_PORT" -u "$ACCOUNT" "-p$PASSWORD" "${@:2}"
+		"$ROOT/mariadb/bin/$1" --no-defaults --protocol=tcp -h 127.0.0.1 -P "$MARIADB_PORT" -u "$ACCOUNT" "-p$PASSWORD" "${@:2}"
 		;;
 	esac
 }
