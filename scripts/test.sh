@@ -3,7 +3,7 @@
 # what it has started. make test calls it.
 #
 #   test.sh          the full suite
-#   test.sh long     with full counts, and with the older and the secured OpenSearch
+#   test.sh long     with full counts, and with MySQL and the older and the secured OpenSearch
 #
 # At the end it prints a summary. It fails where a test failed, and where a suite did not run.
 #
@@ -16,12 +16,14 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 
 names=(rabbitmq postgres mariadb opensearch)
+need=PostgreSQL,MariaDB,RabbitMQ,OpenSearch
 timeout=20m
 case ${1:-} in
 '') ;;
 long)
 	export AUDIT_TEST_LONG=1
-	names+=(opensearch2 opensearch-secure)
+	names+=(mysql opensearch2 opensearch-secure)
+	need+=,MySQL
 	timeout=60m
 	;;
 *)
@@ -74,4 +76,4 @@ all() {
 	done
 	return $rc
 }
-all | tee .services/log/test.json | .services/testsummary -need PostgreSQL,MariaDB,RabbitMQ,OpenSearch
+all | tee .services/log/test.json | .services/testsummary -need "$need"

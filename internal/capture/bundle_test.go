@@ -180,6 +180,8 @@ func (r *recorder) reset() {
 // database is one that calls are tried on.
 type database struct {
 	name string
+	// dialect is the name that GORM's driver gives.
+	dialect string
 	open func(t testing.TB, cfg *gorm.Config) *gorm.DB
 	// asMySQL says that the engine is not to use RETURNING.
 	asMySQL bool
@@ -198,12 +200,36 @@ func (d database) install(t testing.TB, db *gorm.DB, h capture.Hooks, cfg captur
 	}
 }
 
-var databases = []database{
-	{name: "sqlite", open: openSQLite},
-	{name: "postgres", open: openPostgres},
-	{name: "mariadb", open: openMariaDB, short: []int{0, 3}},
-	{name: "mysql", open: openAsMySQL, asMySQL: true, short: []int{2}},
-}
+var databases = append([]database{
+	{name: "sqlite", dialect: "sqlite", open: openSQLite},
+	{name: "postgres", dialect: "postgres", open: openPostgres},
+}, mysqls...)
+
+// mysqls are MariaDB, MariaDB as if it had no RETURNING, and MySQL itself, which runs with full counts only.
+var mysqls = func() []database {
+	all := []database{
+		{name: "mariadb", dialect: "mysql", open: openMariaDB, short: []int{0, 3}},
+		{name: "without-returning", dialect: "mysql", open: openWithoutReturning, asMySQL: true, short: []int{2}},
+	}
+	if long() {
+		all = append(all, database{name: "mysql", dialect: "mysql", open: openMySQL})
+	}
+	return all
+}()
+
+// opened are databases of which GORM's driver is told something else when they are opened: PostgreSQL by
+// the simple protocol, in which values are part of the text, and servers that are not asked for their
+// version, so that GORM knows of no RETURNING.
+var opened = func() []database {
+	all := []database{
+		{name: "postgres-simple", dialect: "postgres", open: openPostgresSimple, short: []int{0}},
+		{name: "mariadb-unasked", dialect: "mysql", open: unasked(testservers.MariaDBDatabase), short: []int{1}},
+	}
+	if long() {
+		all = append(all, database{name: "mysql-unasked", dialect: "mysql", open: unasked(testservers.MySQLDatabase)})
+	}
+	return all
+}()
 
 func openSQLite(t testing.TB, cfg *gorm.Config) *gorm.DB {
 	t.Helper()
@@ -221,8 +247,29 @@ func openMariaDB(t testing.TB, cfg *gorm.Config) *gorm.DB {
 	return open(t, mysql.Open(testservers.MariaDBDatabase(t)+"&multiStatements=true"), cfg)
 }
 
-// openAsMySQL opens MariaDB as GORM and the engine see MySQL: without RETURNING.
-func openAsMySQL(t testing.TB, cfg *gorm.Config) *gorm.DB {
+// openPostgresSimple opens PostgreSQL by the simple protocol.
+func openPostgresSimple(t testing.TB, cfg *gorm.Config) *gorm.DB {
+	t.Helper()
+	return open(t, postgres.New(postgres.Config{
+		DSN: testservers.PostgresSchema(t) + " synchronous_commit=off", PreferSimpleProtocol: true,
+	}), cfg)
+}
+
+func openMySQL(t testing.TB, cfg *gorm.Config) *gorm.DB {
+	t.Helper()
+	return open(t, mysql.Open(testservers.MySQLDatabase(t)+"&multiStatements=true"), cfg)
+}
+
+// unasked gives a function that opens a server without asking for its version.
+func unasked(dsn func(testing.TB) string) func(testing.TB, *gorm.Config) *gorm.DB {
+	return func(t testing.TB, cfg *gorm.Config) *gorm.DB {
+		t.Helper()
+		return open(t, mysql.New(mysql.Config{DSN: dsn(t) + "&multiStatements=true", SkipInitializeWithVersion: true}), cfg)
+	}
+}
+
+// openWithoutReturning opens MariaDB as GORM and the engine see MySQL: without RETURNING.
+func openWithoutReturning(t testing.TB, cfg *gorm.Config) *gorm.DB {
 	t.Helper()
 	return open(t, mysql.New(mysql.Config{DSN: testservers.MariaDBDatabase(t) + "&multiStatements=true", DisableWithReturning: true}), cfg)
 }

@@ -173,7 +173,7 @@ var seed = []string{
 	`INSERT INTO docs (id, body, "order", "table") VALUES ('d1', 'x', 1, 't'), ('d2', NULL, 2, 'u')`,
 	`INSERT INTO pairs (a, b, v) VALUES (1, 'x', 10), (1, 'y', 11), (2, 'x', 12)`,
 	`INSERT INTO notes (place, text) VALUES (1, 'one'), (2, 'two'), (2, 'two'), (3, 'three')`,
-	`INSERT INTO things (id, code, kind, rank, rate) VALUES (1, 'k1', 'basic', 7, 1.25), (2, 'k2', 'rare', 8, 2.5)`,
+	`INSERT INTO things (id, code, kind, "rank", rate) VALUES (1, 'k1', 'basic', 7, 1.25), (2, 'k2', 'rare', 8, 2.5)`,
 	`INSERT INTO hookeds (id, name, steps) VALUES (1, 'h', 's')`,
 	`INSERT INTO zeros (id, name) VALUES (1, 'z'), (2, 'y')`,
 }

@@ -12,11 +12,6 @@ import (
 	"github.com/gormtrail/audit/internal/oracle"
 )
 
-var mysqls = []database{
-	{name: "mariadb", open: openMariaDB},
-	{name: "mysql", open: openAsMySQL, asMySQL: true},
-}
-
 func forEachMySQL(t *testing.T, f func(t *testing.T, d database)) {
 	t.Helper()
 	for _, d := range mysqls {

@@ -227,7 +227,7 @@ func TestRandom_ConcurrentSafe_changesGiveTheDatabase(t *testing.T) {
 			var wg sync.WaitGroup
 			for g := range uint64(4) {
 				wg.Go(func() {
-					p := &program{rand: rand.New(rand.NewPCG(seed, g)), mysql: d.name == "mariadb" || d.name == "mysql"}
+					p := &program{rand: rand.New(rand.NewPCG(seed, g)), mysql: d.dialect == "mysql"}
 					for range programs {
 						p.run(db.WithContext(t.Context()))
 					}

@@ -31,7 +31,17 @@ func PostgresSchema(t testing.TB) string {
 // dropped when the test ends; connections to it must be closed by then.
 func MariaDBDatabase(t testing.TB) string {
 	t.Helper()
-	dsn := MariaDB(t)
+	return database(t, MariaDB(t))
+}
+
+// MySQLDatabase is MariaDBDatabase for MySQL.
+func MySQLDatabase(t testing.TB) string {
+	t.Helper()
+	return database(t, MySQL(t))
+}
+
+func database(t testing.TB, dsn string) string {
+	t.Helper()
 	name := Name(t, "t_")
 	db := open(t, "mysql", dsn)
 	execute(t, db, "CREATE DATABASE "+name+" CHARACTER SET utf8mb4")

@@ -3,7 +3,7 @@
 // Each function reads one environment variable. Without it the test is skipped, with a message that
 // names the variable; if AUDIT_TEST_SERVERS is "required", as under make test, the test fails
 // instead, so that a suite cannot pass by not running. The servers are shared by all packages:
-// tests use names of their own (see Name, PostgresSchema and MariaDBDatabase) and remove what they
+// tests use names of their own (see Name, PostgresSchema, MariaDBDatabase and MySQLDatabase) and remove what they
 // made.
 package testservers
 
@@ -31,6 +31,13 @@ func Postgres(t testing.TB) string {
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	return address(t, "MariaDB", "MARIADB_DSN")
+}
+
+// MySQL gives the DSN of MySQL, which runs for the long counts only; the account may create databases.
+// Most tests want MySQLDatabase instead.
+func MySQL(t testing.TB) string {
+	t.Helper()
+	return address(t, "MySQL", "MYSQL_DSN")
 }
 
 // RabbitMQ gives the URI of RabbitMQ's stream listener; the account is an administrator.
