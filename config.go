@@ -134,8 +134,8 @@ type Config struct {
 	// Defaults to none.
 	Before func(ctx context.Context, r *event.Record) bool
 	// After is told of the records of a transaction once it has committed and the sinks have been given
-	// them, whether they took them or not. It must be fast, must not change the records, and must be
-	// safe for concurrent use. A panic is recovered.
+	// them, whether they took them or not; also if nobody knows whether it has (OutcomeUnknown). It must
+	// be fast, must not change the records, and must be safe for concurrent use. A panic is recovered.
 	//
 	// Defaults to none.
 	After func(ctx context.Context, records []event.Record)

@@ -45,7 +45,7 @@ func handleOf(db *gorm.DB) *handle {
 
 func (h *handle) hooks() capture.Hooks {
 	return capture.Hooks{
-		Hooks:    tx.Hooks{BeforeCommit: h.beforeCommit, AfterCommit: h.afterCommit, Discarded: h.discarded},
+		Hooks:    tx.Hooks{BeforeCommit: h.beforeCommit, AfterCommit: h.afterCommit, Discarded: h.discarded, InDoubt: h.inDoubt},
 		Model:    h.model,
 		Captured: h.captured,
 		Skipped:  h.notCaptured,
@@ -195,7 +195,11 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 
 // afterCommit hands the records to the sink, and counts what has become true.
 func (h *handle) afterCommit(ctx context.Context, items []tx.Item) {
-	ps := pendings(items)
+	h.ended(ctx, pendings(items), false)
+}
+
+// ended does what follows the end of a transaction that has committed, or may have.
+func (h *handle) ended(ctx context.Context, ps []*pending, doubt bool) {
 	if len(ps) == 0 {
 		return
 	}
@@ -207,9 +211,15 @@ func (h *handle) afterCommit(ctx context.Context, items []tx.Item) {
 			u.lost = len(u.records)
 		}
 	}
+	if doubt {
+		u.doubt()
+	}
 	h.deliver(ctx, u)
 	c := &h.auditor.counters
 	c.emitted.Add(int64(len(u.records) - u.lost))
+	if doubt {
+		c.unknown.Add(int64(len(u.records) - u.lost))
+	}
 	c.failed.Add(int64(u.lost + u.unmade))
 	c.vetoed.Add(int64(u.vetoed))
 	c.suppressed.Add(u.cascaded)

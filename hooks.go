@@ -18,8 +18,12 @@ import (
 // is the sum, where one change that is logged under two parents counts twice from emitted on, and the
 // rows of a tracked relation as the one record that they give.
 type Stats struct {
-	// Emitted counts the committed records that every sink took.
+	// Emitted counts the committed records that every sink took, and those of Unknown.
 	Emitted int64
+	// Unknown counts, of Emitted, the records of transactions whose COMMIT was sent but not answered, so
+	// that it is not known whether they have happened: their outcome is OutcomeUnknown. A TxSink has them
+	// if and only if they have.
+	Unknown int64
 	// Failed counts the committed changes without a record, and the records that a sink did not take.
 	Failed int64
 	// Discarded counts changes that were rolled back.
@@ -57,12 +61,13 @@ const (
 	KindModel    = "model"    // a method or function of the application's model panicked
 	KindRegistry = "registry" // a model that was registered after db.Use is wrong
 	KindBatch    = "batch"    // the summary of a batch could not be written, or an error came after it
+	KindCommit   = "commit"   // the answer to COMMIT was lost, so its outcome is not known
 	KindHook     = "hook"     // a function of the application that Config or BatchOptions have panicked
 )
 
 // counters are the live form of Stats.
 type counters struct {
-	emitted, failed, discarded, suppressed, unchanged, vetoed, truncated atomic.Int64
+	emitted, unknown, failed, discarded, suppressed, unchanged, vetoed, truncated atomic.Int64
 
 	mu      sync.Mutex
 	skipped map[string]map[string]int64
@@ -74,7 +79,7 @@ func (c *counters) stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := Stats{
-		Emitted: c.emitted.Load(), Failed: c.failed.Load(), Discarded: c.discarded.Load(), Suppressed: c.suppressed.Load(),
+		Emitted: c.emitted.Load(), Unknown: c.unknown.Load(), Failed: c.failed.Load(), Discarded: c.discarded.Load(), Suppressed: c.suppressed.Load(),
 		Unchanged: c.unchanged.Load(), Vetoed: c.vetoed.Load(), Truncated: c.truncated.Load(),
 		Skipped: make(map[string]map[string]int64, len(c.skipped)), Errors: maps.Clone(c.errors),
 	}

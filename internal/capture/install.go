@@ -137,11 +137,24 @@ func (e *engine) guardedTx() *tx.Hooks {
 				return nil
 			})
 		},
+		InDoubt: e.guardedInDoubt(),
 		Discarded: func(items []tx.Item) {
 			_ = e.safe(nil, func() error {
 				e.hooks.Discarded(items)
 				return nil
 			})
 		},
+	}
+}
+
+func (e *engine) guardedInDoubt() func(context.Context, []tx.Item, error) {
+	if e.hooks.InDoubt == nil {
+		return nil
+	}
+	return func(ctx context.Context, items []tx.Item, cause error) {
+		_ = e.safe(nil, func() error {
+			e.hooks.InDoubt(ctx, items, cause)
+			return nil
+		})
 	}
 }

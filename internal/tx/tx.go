@@ -4,8 +4,9 @@
 // # Delivery
 //
 // Items wait on the transaction object. Savepoints are followed by the SQL that succeeded, not by what
-// the caller meant. COMMIT releases the items once; ROLLBACK, a failed COMMIT and a transaction that
-// nobody ends release nothing.
+// the caller meant. COMMIT releases the items once; ROLLBACK, a COMMIT that the database refused and a
+// transaction that nobody ends release nothing. If the answer to COMMIT is lost, the items are released as
+// being in doubt.
 //
 // # Concurrency
 //
@@ -25,7 +26,7 @@ import (
 // Item is what a transaction holds; the root package puts its pending records in.
 type Item any
 
-// Hooks are called by a wrapped pool. All are required. They may be called concurrently for
+// Hooks are called by a wrapped pool. All are required unless they say what nil means. They may be called concurrently for
 // different transactions.
 type Hooks struct {
 	// BeforeCommit is called once, just before COMMIT is sent, with the items that no savepoint rolled
@@ -37,6 +38,10 @@ type Hooks struct {
 	AfterCommit func(ctx context.Context, items []Item)
 	// Discarded is called with items that were rolled back.
 	Discarded func(items []Item)
+	// InDoubt is called once, instead of AfterCommit, if it is not known whether COMMIT has succeeded: the
+	// answer to it was lost, and cause is what came instead (see OutcomeOf). ctx is not cancelled with the
+	// request. Nil means that such items are discarded.
+	InDoubt func(ctx context.Context, items []Item, cause error)
 	// Lost reports whether err says that the database has rolled the whole transaction back by itself,
 	// as a deadlock does on MariaDB; statements after it commit one by one. Nil means never.
 	Lost func(err error) bool

@@ -2,6 +2,8 @@ package tx
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"strings"
 	"sync"
 
@@ -157,7 +159,8 @@ func (u *Unit) finish(next state) (items []entry, onEnd []func(bool)) {
 	return items, onEnd
 }
 
-// commit runs the step before commit, then do, which commits, and releases the items if it succeeded.
+// commit runs the step before commit, then do, which commits, and releases the items if it succeeded, or
+// may have.
 func (u *Unit) commit(do func() error, next state, before bool) error {
 	items := u.take()
 	if before && len(items) > 0 {
@@ -165,17 +168,40 @@ func (u *Unit) commit(do func() error, next state, before bool) error {
 			return &beforeCommitError{err}
 		}
 	}
-	err := do()
+	outcome, err := u.attempt(do, next)
 	held, onEnd := u.finish(next)
-	if err != nil {
+	switch {
+	case outcome == RolledBack || outcome == Unknown && u.hooks.InDoubt == nil:
 		u.discarded(held)
-	} else if len(items) > 0 {
+	case len(items) == 0:
+	case outcome == Unknown:
+		u.hooks.InDoubt(context.WithoutCancel(u.ctx), items, err)
+	default:
 		u.hooks.AfterCommit(context.WithoutCancel(u.ctx), items)
 	}
 	for _, f := range onEnd {
-		f(err == nil)
+		f(outcome == Committed)
 	}
 	return err
+}
+
+// attempt runs do, which commits, and gives what came of it.
+func (u *Unit) attempt(do func() error, next state) (Outcome, error) {
+	over := u.ctx != nil && u.ctx.Err() != nil
+	err := do()
+	if err == nil || next != ended {
+		return OutcomeOf(err), err
+	}
+	switch {
+	case over && (errors.Is(err, sql.ErrTxDone) || errors.Is(err, u.ctx.Err())):
+		// database/sql has rolled back when the context ended, or does not let COMMIT through any more.
+		return RolledBack, err
+	case err == context.Canceled || err == context.DeadlineExceeded: //nolint:errorlint // bare, see below
+		// The context ended just now. database/sql gives its error bare if nothing was sent; a driver that
+		// was waiting for the answer wraps it (pgx), or has no context here (MySQL, SQLite).
+		return RolledBack, err
+	}
+	return OutcomeOf(err), err
 }
 
 // beforeCommitError is an error of the step before commit, after which the transaction is still open.

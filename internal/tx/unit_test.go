@@ -2,6 +2,7 @@ package tx
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"sync"
@@ -20,6 +21,8 @@ import (
 type log struct {
 	mu                          sync.Mutex
 	before, released, discarded []Item
+	doubts                      []Item
+	cause                       error // of the doubt
 	releases                    int
 	refuse                      error
 }
@@ -40,6 +43,14 @@ func (l *log) hooks() *Hooks {
 			}
 			l.released = append(l.released, items...)
 			l.releases++
+		},
+		InDoubt: func(ctx context.Context, items []Item, cause error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if ctx.Err() != nil {
+				l.doubts = append(l.doubts, ctx.Err())
+			}
+			l.doubts, l.cause = append(l.doubts, items...), cause
 		},
 		Discarded: func(items []Item) {
 			l.mu.Lock()
@@ -86,7 +97,10 @@ func forEach(t *testing.T, f func(t *testing.T, db *gorm.DB, l *log)) {
 	}
 }
 
-var errNo = errors.New("no")
+var (
+	errNo   = errors.New("no")
+	errDone = sql.ErrTxDone
+)
 
 func add(t *testing.T, db *gorm.DB, items ...Item) {
 	t.Helper()
