@@ -20,10 +20,16 @@ func (a *Auditor) openEmbedded(db *gorm.DB) (TxSink, error) {
 	return store, nil
 }
 
+// loser is an error of a TxSink that knows how many records it means.
+type loser interface {
+	error
+	Lost() int
+}
+
 // lostOf gives how many of n records an error of a TxSink means.
 func lostOf(err error, n int) int {
-	if lost := (*sqlstore.LostError)(nil); errors.As(err, &lost) {
-		return min(lost.Records, n)
+	if lost := loser(nil); errors.As(err, &lost) {
+		return min(lost.Lost(), n)
 	}
 	return n
 }

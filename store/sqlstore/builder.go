@@ -14,7 +14,7 @@ type builder struct {
 // arg adds an argument and gives its placeholder.
 func (b *builder) arg(v any) string {
 	b.args = append(b.args, v)
-	return b.d.placeholder(len(b.args))
+	return b.d.Placeholder(len(b.args))
 }
 
 // write writes all parts.

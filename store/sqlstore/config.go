@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
-	"strings"
 	"time"
+
+	"github.com/gormtrail/audit/internal/sqltable"
 )
 
 // Defaults of Config.
@@ -50,42 +50,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// tableName is what a table may be called. PostgreSQL cuts names at 63 bytes, and the longest suffix
-// that is added has 15.
-var tableName = regexp.MustCompile(`^([A-Za-z_][A-Za-z0-9_$]{0,62}\.)?[A-Za-z_][A-Za-z0-9_$]{0,47}$`)
-
 func (c Config) validate() error {
 	var errs []error
-	if !tableName.MatchString(c.Table) {
+	if !sqltable.ValidTable.MatchString(c.Table) {
 		errs = append(errs, fmt.Errorf("sqlstore: Config.Table is %q, want at most 48 letters, digits, _ and $, with or without a schema", c.Table))
 	}
 	return errors.Join(errs...)
-}
-
-// names are the tables of a store, quoted and qualified.
-type names struct {
-	schema string // "" where there is none
-	base   string // without schema
-	quote  func(string) string
-}
-
-func newNames(table string, quote func(string) string) names {
-	n := names{base: table, quote: quote}
-	if schema, base, ok := strings.Cut(table, "."); ok {
-		n.schema, n.base = schema, base
-	}
-	return n
-}
-
-// table gives the table with the suffix, ready for a statement.
-func (n names) table(suffix string) string {
-	if n.schema == "" {
-		return n.quote(n.base + suffix)
-	}
-	return n.quote(n.schema) + "." + n.quote(n.base+suffix)
-}
-
-// index gives the name of an index, which is in the schema of its table.
-func (n names) index(suffix string) string {
-	return n.quote(n.base + suffix)
 }

@@ -6,30 +6,24 @@ import (
 	"io"
 
 	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/sqltable"
 )
 
 // dialect is what differs between the databases.
 type dialect interface {
-	// placeholder gives the placeholder of the n-th argument, from 1.
-	placeholder(n int) string
-	quote(ident string) string
+	sqltable.Dialect
 	// locate gives an expression that is above 0 if the text expression has the argument in it.
 	locate(text, placeholder string) string
-	// current gives the schema that unqualified names mean, "" where that does not matter.
-	current(ctx context.Context, conn gorm.ConnPool) (string, error)
-	// exists reports whether there is the table n.table(suffix).
-	exists(ctx context.Context, conn gorm.ConnPool, n names, suffix string) (bool, error)
-	// lock makes other processes wait that migrate the same table, until the transaction ends.
-	lock(ctx context.Context, conn gorm.ConnPool, n names) error
 	// create gives the statements that make the tables.
-	create(n names) []string
+	create(n sqltable.Names) []string
 	// insert adds rows in one statement. If ignore is set, rows whose log_id is there are left out; it
 	// gives how many were added.
-	insert(ctx context.Context, conn gorm.ConnPool, n names, rows []row, ignore bool) (int64, error)
+	insert(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, ignore bool) (int64, error)
 	// insertTx adds rows within the application's transaction, which stays usable if there is an error.
-	insertTx(ctx context.Context, conn gorm.ConnPool, n names, rows []row, cfg Config) error
+	insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, cfg Config) error
 	// deleteBatch deletes at most limit of the oldest rows below the time.
-	deleteBatch(ctx context.Context, conn gorm.ConnPool, n names, before int64, limit int) (int64, error)
+	deleteBatch(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, before int64, limit int) (int64, error)
 }
 
 func newDialect(db *gorm.DB) (dialect, error) {
@@ -78,7 +72,7 @@ func chunks(rows []row) [][]row {
 func insertParts(ctx context.Context, conn gorm.ConnPool, rows []row, strict bool, insert func(conn gorm.ConnPool, part []row) error) error {
 	if len(rows) > 1 {
 		// Each number of rows is a statement of its own, and GORM's cache would keep them all.
-		conn = unprepared(conn)
+		conn = sqltable.Unprepared(conn)
 	}
 	parts := chunks(rows)
 	if len(parts) == 1 {
@@ -95,9 +89,9 @@ func insertParts(ctx context.Context, conn gorm.ConnPool, rows []row, strict boo
 }
 
 // insertInto writes INSERT INTO … VALUES with arguments.
-func insertInto(b *builder, n names, rows []row) {
+func insertInto(b *builder, n sqltable.Names, rows []row) {
 	used := usedColumns(rows)
-	b.write("INSERT INTO ", n.table(""), " ")
+	b.write("INSERT INTO ", n.Table(""), " ")
 	columnList(b, used)
 	b.WriteString(" VALUES ")
 	for i, r := range rows {
@@ -141,24 +135,4 @@ func columnList(b io.StringWriter, used [numColumns + 1]bool) {
 		write(",attrs")
 	}
 	write(",body)")
-}
-
-// exec runs a statement and gives the number of rows.
-func exec(ctx context.Context, conn gorm.ConnPool, query string, args ...any) (int64, error) {
-	res, err := conn.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-// unprepared gives the connection below GORM's cache of prepared statements.
-func unprepared(conn gorm.ConnPool) gorm.ConnPool {
-	switch c := conn.(type) {
-	case *gorm.PreparedStmtTX:
-		return c.Tx
-	case *gorm.PreparedStmtDB:
-		return c.ConnPool
-	}
-	return conn
 }

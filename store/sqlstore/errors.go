@@ -32,6 +32,9 @@ func (e *LostError) Error() string {
 // Unwrap gives the reason.
 func (e *LostError) Unwrap() error { return e.Err }
 
+// Lost gives Records.
+func (e *LostError) Lost() int { return e.Records }
+
 func unavailable(what string, err error) error {
 	return fmt.Errorf("%w: sqlstore: %s: %w", store.ErrUnavailable, what, err)
 }

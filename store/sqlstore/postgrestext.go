@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/sqltable"
 	"github.com/gormtrail/audit/store"
 )
 
@@ -24,10 +25,10 @@ func newPostgresText(s *Store) *postgresText { return &postgresText{s: s} }
 func (x *postgresText) create() []string {
 	n := x.s.names
 	return []string{
-		"DROP TABLE IF EXISTS " + n.table("_text"),
-		"CREATE TABLE " + n.table("_text") + ` (log_id text COLLATE "C" PRIMARY KEY, words text COLLATE "C" NOT NULL, lexemes tsvector NOT NULL)`,
-		"CREATE INDEX " + n.index("_text_gin") + " ON " + n.table("_text") + " USING gin (lexemes)",
-		"DELETE FROM " + n.table("_meta") + " WHERE name = 'text_xid'",
+		"DROP TABLE IF EXISTS " + n.Table("_text"),
+		"CREATE TABLE " + n.Table("_text") + ` (log_id text COLLATE "C" PRIMARY KEY, words text COLLATE "C" NOT NULL, lexemes tsvector NOT NULL)`,
+		"CREATE INDEX " + n.Index("_text_gin") + " ON " + n.Table("_text") + " USING gin (lexemes)",
+		"DELETE FROM " + n.Table("_meta") + " WHERE name = 'text_xid'",
 	}
 }
 
@@ -65,7 +66,7 @@ func (x *postgresText) indexSome(ctx context.Context, conn gorm.ConnPool) (int, 
 		return 0, err
 	}
 	// From here on one at a time. What another one has indexed meanwhile is left out below.
-	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext($1))", x.s.names.table("_text")); err != nil {
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext($1))", x.s.names.Table("_text")); err != nil {
 		return 0, err
 	}
 	if len(missing) > 0 {
@@ -112,7 +113,7 @@ type transacted struct {
 
 func (x *postgresText) missing(ctx context.Context, conn gorm.ConnPool, from int64) (found []transacted, err error) {
 	n := x.s.names
-	rows, err := conn.QueryContext(ctx, "SELECT xid, ts, log_id, body FROM "+n.table("")+" AS r WHERE xid >= $1 AND NOT EXISTS (SELECT 1 FROM "+n.table("_text")+
+	rows, err := conn.QueryContext(ctx, "SELECT xid, ts, log_id, body FROM "+n.Table("")+" AS r WHERE xid >= $1 AND NOT EXISTS (SELECT 1 FROM "+n.Table("_text")+
 		" AS x WHERE x.log_id = r.log_id) ORDER BY xid LIMIT "+strconv.Itoa(pgIndexRows), from)
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (x *postgresText) missing(ctx context.Context, conn gorm.ConnPool, from int
 // add indexes the records.
 func (x *postgresText) add(ctx context.Context, conn gorm.ConnPool, rows []transacted) error {
 	var b strings.Builder
-	b.WriteString("INSERT INTO " + x.s.names.table("_text") + " (log_id, words, lexemes) VALUES ")
+	b.WriteString("INSERT INTO " + x.s.names.Table("_text") + " (log_id, words, lexemes) VALUES ")
 	for i, r := range rows {
 		record, err := event.Decode(r.body)
 		if err != nil {
@@ -143,11 +144,11 @@ func (x *postgresText) add(ctx context.Context, conn gorm.ConnPool, rows []trans
 		}
 		words := store.SearchText(record)
 		b.WriteByte('(')
-		writeLiteral(&b, r.logID)
+		sqltable.WriteLiteral(&b, r.logID)
 		b.WriteByte(',')
-		writeLiteral(&b, words)
+		sqltable.WriteLiteral(&b, words)
 		b.WriteString(",array_to_tsvector(string_to_array(")
-		writeLiteral(&b, strings.TrimSpace(words+" "+keysOf(record)))
+		sqltable.WriteLiteral(&b, strings.TrimSpace(words+" "+keysOf(record)))
 		b.WriteString(",' ')))")
 	}
 	b.WriteString(" ON CONFLICT (log_id) DO NOTHING")
@@ -162,7 +163,7 @@ func (x *postgresText) search(ctx context.Context, q store.Query, m match) (stor
 	n := x.s.names
 	limit := max(q.TotalLimit, store.TotalLimit)
 	b := builder{d: x.s.d}
-	b.write("SELECT count(*) FROM (SELECT 1 FROM ", n.table("_text"), " WHERE ")
+	b.write("SELECT count(*) FROM (SELECT 1 FROM ", n.Table("_text"), " WHERE ")
 	x.condition(&b, m)
 	b.write(" LIMIT ", strconv.Itoa(limit+1), ") AS found")
 	var count int64
@@ -175,14 +176,14 @@ func (x *postgresText) search(ctx context.Context, q store.Query, m match) (stor
 	}
 	return x.s.searchWhere(ctx, q, total, func(b *builder) {
 		if count <= int64(limit) {
-			b.write(" AND log_id IN (SELECT log_id FROM ", n.table("_text"), " WHERE ")
+			b.write(" AND log_id IN (SELECT log_id FROM ", n.Table("_text"), " WHERE ")
 			x.condition(b, m)
 			b.WriteString(" OFFSET 0)") // keeps the condition in its place
 			return
 		}
 		b.WriteString(" AND (SELECT ")
 		x.condition(b, m)
-		b.write(" FROM ", n.table("_text"), " AS x WHERE x.log_id = ", n.table(""), ".log_id)")
+		b.write(" FROM ", n.Table("_text"), " AS x WHERE x.log_id = ", n.Table(""), ".log_id)")
 	})
 }
 
@@ -223,7 +224,7 @@ func (x *postgresText) expression(m match) string {
 func (x *postgresText) purge(ctx context.Context, before int64) error {
 	n := x.s.names
 	for {
-		deleted, err := exec(ctx, x.s.pool, "DELETE FROM "+n.table("_text")+" WHERE log_id IN (SELECT x.log_id FROM "+n.table("_text")+" AS x JOIN "+n.table("")+
+		deleted, err := sqltable.Exec(ctx, x.s.pool, "DELETE FROM "+n.Table("_text")+" WHERE log_id IN (SELECT x.log_id FROM "+n.Table("_text")+" AS x JOIN "+n.Table("")+
 			" AS r ON r.log_id = x.log_id WHERE r.ts < $1 LIMIT "+strconv.Itoa(purgeRows)+")", before)
 		if err != nil || deleted < purgeRows {
 			return err

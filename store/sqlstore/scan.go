@@ -22,7 +22,7 @@ func (s *Store) scanText(ctx context.Context, q store.Query, terms []store.Term)
 	}
 	for {
 		b := builder{d: s.d}
-		b.write("SELECT ts, log_id, body FROM ", s.names.table(""))
+		b.write("SELECT ts, log_id, body FROM ", s.names.Table(""))
 		s.where(&b, q.Filters, q.From, q.To)
 		if last != nil {
 			s.after(&b, *last, q.Ascending)

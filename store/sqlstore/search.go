@@ -46,7 +46,7 @@ func (s *Store) Get(ctx context.Context, logID string, filters ...store.Filter) 
 		return event.Record{}, err
 	}
 	b := builder{d: s.d}
-	b.write("SELECT ts, log_id, body FROM ", s.names.table(""))
+	b.write("SELECT ts, log_id, body FROM ", s.names.Table(""))
 	s.where(&b, append([]store.Filter{{Field: store.FieldLogID, Values: []string{logID}}}, filters...), time.Time{}, time.Time{})
 	found, err := s.read(ctx, s.pool, &b)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Store) searchPlain(ctx context.Context, q store.Query) (store.Page, err
 // matches if it is known, or more than the limit.
 func (s *Store) searchWhere(ctx context.Context, q store.Query, total *int64, more func(b *builder)) (store.Page, error) {
 	b := builder{d: s.d}
-	b.write("SELECT ts, log_id, body FROM ", s.names.table(""))
+	b.write("SELECT ts, log_id, body FROM ", s.names.Table(""))
 	s.where(&b, q.Filters, q.From, q.To)
 	more(&b)
 	if q.After != nil {
@@ -92,7 +92,7 @@ func (s *Store) searchWhere(ctx context.Context, q store.Query, total *int64, mo
 	}
 	if total == nil {
 		b = builder{d: s.d}
-		b.write("SELECT count(*) FROM (SELECT 1 FROM ", s.names.table(""))
+		b.write("SELECT count(*) FROM (SELECT 1 FROM ", s.names.Table(""))
 		s.where(&b, q.Filters, q.From, q.To)
 		more(&b)
 		b.write(" LIMIT ", strconv.Itoa(q.TotalLimit+1), ") AS found")

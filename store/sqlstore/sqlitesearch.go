@@ -135,9 +135,9 @@ func (x *sqliteSearch) first(ctx context.Context, lo, hi int64, need int) (found
 func (x *sqliteSearch) from(b *builder, lo, hi int64) {
 	n := x.s.names
 	// CROSS JOIN keeps the order of the tables: matches first.
-	b.write(" FROM ", n.table("_text"), " AS f CROSS JOIN ", n.table("_order"), " AS o ON o.k = f.rowid CROSS JOIN ", n.table(""), " AS r ON r.id = o.id")
+	b.write(" FROM ", n.Table("_text"), " AS f CROSS JOIN ", n.Table("_order"), " AS o ON o.k = f.rowid CROSS JOIN ", n.Table(""), " AS r ON r.id = o.id")
 	x.s.where(b, x.q.Filters, x.q.From, x.q.To)
-	b.write(" AND f.", n.quote(n.base+"_text"), " MATCH ", b.arg(x.expression()))
+	b.write(" AND f.", x.s.d.Quote(n.Base+"_text"), " MATCH ", b.arg(x.expression()))
 	b.write(" AND f.rowid >= ", b.arg(lo), " AND f.rowid <= ", b.arg(hi))
 }
 
@@ -172,7 +172,7 @@ func (x *sqliteSearch) places(ctx context.Context, lo, hi int64, limit int) (fou
 // tail gives the matches among the records that are not indexed, in any order.
 func (x *sqliteSearch) tail(ctx context.Context) (found []place, err error) {
 	b := builder{d: x.s.d}
-	b.write("SELECT id, ts, log_id, body FROM ", x.s.names.table(""))
+	b.write("SELECT id, ts, log_id, body FROM ", x.s.names.Table(""))
 	x.s.where(&b, x.q.Filters, x.q.From, x.q.To)
 	b.write(" AND id > ", b.arg(x.done))
 	rows, err := x.conn.QueryContext(ctx, b.String(), b.args...)
@@ -207,7 +207,7 @@ func (x *sqliteSearch) load(ctx context.Context, places []place) ([]stored, erro
 		return nil, nil
 	}
 	b := builder{d: x.s.d}
-	b.write("SELECT ts, log_id, body FROM ", x.s.names.table(""), " WHERE id IN (")
+	b.write("SELECT ts, log_id, body FROM ", x.s.names.Table(""), " WHERE id IN (")
 	at := make(map[string]int, len(places))
 	for i, p := range places {
 		if i > 0 {

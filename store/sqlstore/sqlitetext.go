@@ -12,6 +12,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/sqltable"
 	"github.com/gormtrail/audit/store"
 )
 
@@ -49,12 +50,12 @@ const indexRows = 200
 func (x *sqliteText) create() []string {
 	n := x.s.names
 	return []string{
-		"DROP TABLE IF EXISTS " + n.table("_text"),
-		"DROP TABLE IF EXISTS " + n.table("_order"),
+		"DROP TABLE IF EXISTS " + n.Table("_text"),
+		"DROP TABLE IF EXISTS " + n.Table("_order"),
 		// The words are split already. The tokenizer ascii takes every other letter as part of a word.
-		"CREATE VIRTUAL TABLE " + n.table("_text") + " USING fts5(words, keys, content='', contentless_delete=1, tokenize='ascii')",
-		"CREATE TABLE " + n.table("_order") + " (k INTEGER PRIMARY KEY, id INTEGER NOT NULL)",
-		"DELETE FROM " + n.table("_meta") + " WHERE name IN ('text_id', 'text_log_id')",
+		"CREATE VIRTUAL TABLE " + n.Table("_text") + " USING fts5(words, keys, content='', contentless_delete=1, tokenize='ascii')",
+		"CREATE TABLE " + n.Table("_order") + " (k INTEGER PRIMARY KEY, id INTEGER NOT NULL)",
+		"DELETE FROM " + n.Table("_meta") + " WHERE name IN ('text_id', 'text_log_id')",
 	}
 }
 
@@ -102,7 +103,7 @@ func (x *sqliteText) isThere(ctx context.Context, conn gorm.ConnPool, done int64
 	if done == 0 {
 		return true, nil
 	}
-	err = conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM "+x.s.names.table("")+" WHERE id = ? AND log_id = ?", done, last).Scan(&there)
+	err = conn.QueryRowContext(ctx, "SELECT count(*) > 0 FROM "+x.s.names.Table("")+" WHERE id = ? AND log_id = ?", done, last).Scan(&there)
 	return there, err
 }
 
@@ -121,7 +122,7 @@ func (x *sqliteText) state(ctx context.Context, conn gorm.ConnPool) (id int64, l
 
 // newest gives the record with the largest id up to limit.
 func (x *sqliteText) newest(ctx context.Context, conn gorm.ConnPool, limit int64) (id int64, logID string, err error) {
-	rows, err := conn.QueryContext(ctx, "SELECT id, log_id FROM "+x.s.names.table("")+" WHERE id <= ? ORDER BY id DESC LIMIT 1", limit)
+	rows, err := conn.QueryContext(ctx, "SELECT id, log_id FROM "+x.s.names.Table("")+" WHERE id <= ? ORDER BY id DESC LIMIT 1", limit)
 	if err != nil {
 		return 0, "", err
 	}
@@ -149,7 +150,7 @@ func (x *sqliteText) indexSome(ctx context.Context, conn gorm.ConnPool) (int, er
 	}
 	if !there {
 		done = 0
-		for _, s := range []string{"INSERT INTO " + n.table("_text") + "(" + n.quote(n.base+"_text") + ") VALUES ('delete-all')", "DELETE FROM " + n.table("_order")} {
+		for _, s := range []string{"INSERT INTO " + n.Table("_text") + "(" + x.s.d.Quote(n.Base+"_text") + ") VALUES ('delete-all')", "DELETE FROM " + n.Table("_order")} {
 			if _, err := conn.ExecContext(ctx, s); err != nil {
 				return 0, err
 			}
@@ -175,7 +176,7 @@ type numbered struct {
 }
 
 func (x *sqliteText) next(ctx context.Context, conn gorm.ConnPool, done int64) (batch []numbered, err error) {
-	rows, err := conn.QueryContext(ctx, "SELECT id, ts, log_id, body FROM "+x.s.names.table("")+" WHERE id > ? ORDER BY id LIMIT ?", done, indexRows)
+	rows, err := conn.QueryContext(ctx, "SELECT id, ts, log_id, body FROM "+x.s.names.Table("")+" WHERE id > ? ORDER BY id LIMIT ?", done, indexRows)
 	if err != nil {
 		return nil, err
 	}
@@ -203,12 +204,12 @@ func (x *sqliteText) add(ctx context.Context, conn gorm.ConnPool, r numbered) er
 	const mask = 1<<orderBits - 1
 	for i := range int64(mask) {
 		k := base | (number+i)&mask
-		n, err := exec(ctx, conn, "INSERT INTO "+x.s.names.table("_order")+" (k, id) VALUES (?, ?) ON CONFLICT DO NOTHING", k, r.id)
+		n, err := sqltable.Exec(ctx, conn, "INSERT INTO "+x.s.names.Table("_order")+" (k, id) VALUES (?, ?) ON CONFLICT DO NOTHING", k, r.id)
 		if err != nil {
 			return err
 		}
 		if n == 1 {
-			_, err = conn.ExecContext(ctx, "INSERT INTO "+x.s.names.table("_text")+" (rowid, words, keys) VALUES (?, ?, ?)", k, store.SearchText(record), keysOf(record))
+			_, err = conn.ExecContext(ctx, "INSERT INTO "+x.s.names.Table("_text")+" (rowid, words, keys) VALUES (?, ?, ?)", k, store.SearchText(record), keysOf(record))
 			return err
 		}
 	}
@@ -266,12 +267,12 @@ func (x *sqliteText) purge(ctx context.Context, before int64) error {
 	for {
 		var deleted int64
 		err := x.s.inTx(ctx, func(conn gorm.ConnPool) error {
-			some := " IN (SELECT k FROM " + n.table("_order") + " WHERE k < ? ORDER BY k LIMIT " + strconv.Itoa(purgeRows) + ")"
-			_, err := conn.ExecContext(ctx, "DELETE FROM "+n.table("_text")+" WHERE rowid"+some, limit)
+			some := " IN (SELECT k FROM " + n.Table("_order") + " WHERE k < ? ORDER BY k LIMIT " + strconv.Itoa(purgeRows) + ")"
+			_, err := conn.ExecContext(ctx, "DELETE FROM "+n.Table("_text")+" WHERE rowid"+some, limit)
 			if err != nil {
 				return err
 			}
-			deleted, err = exec(ctx, conn, "DELETE FROM "+n.table("_order")+" WHERE k"+some, limit)
+			deleted, err = sqltable.Exec(ctx, conn, "DELETE FROM "+n.Table("_order")+" WHERE k"+some, limit)
 			return err
 		})
 		if err != nil || deleted < purgeRows {

@@ -2,11 +2,11 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 
 	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/sqltable"
 )
 
 // Store keeps records in a table. Make one with New; it needs no closing, and its methods may be called
@@ -14,7 +14,7 @@ import (
 type Store struct {
 	cfg   Config
 	d     dialect
-	names names
+	names sqltable.Names
 	// pool runs the store's own statements. It is below GORM and whatever plugins have put around the
 	// connection pool.
 	pool gorm.ConnPool
@@ -33,15 +33,15 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, d: d, names: newNames(cfg.Table, d.quote), pool: poolOf(db)}
+	s := &Store{cfg: cfg, d: d, names: sqltable.NewNames(cfg.Table, d.Quote), pool: sqltable.PoolOf(db)}
 	ctx := db.Statement.Context
-	if s.names.schema == "" {
-		if s.names.schema, err = d.current(ctx, s.pool); err != nil {
+	if s.names.Schema == "" {
+		if s.names.Schema, err = d.Current(ctx, s.pool); err != nil {
 			return nil, fmt.Errorf("sqlstore: current schema: %w", err)
 		}
 	}
 	if !cfg.SkipMigrate {
-		if err := s.migrate(ctx); err != nil {
+		if err := s.schema().Migrate(ctx, s.pool, savepoint); err != nil {
 			return nil, err
 		}
 	}
@@ -49,42 +49,10 @@ func New(db *gorm.DB, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// poolOf gives the pool of db without what GORM and plugins have wrapped around it. If GORM was opened
-// on a transaction, it is that: GORM's DB would give the pool that the transaction was begun on.
-func poolOf(db *gorm.DB) gorm.ConnPool {
-	if _, open := db.Statement.ConnPool.(gorm.TxCommitter); open {
-		return unprepared(db.Statement.ConnPool)
-	}
-	if raw, err := db.DB(); err == nil && raw != nil {
-		return raw
-	}
-	return unprepared(db.Statement.ConnPool)
-}
-
 // Table gives the name of the table, quoted and with its schema.
-func (s *Store) Table() string { return s.names.table("") }
+func (s *Store) Table() string { return s.names.Table("") }
 
 // inTx runs f in a transaction of its own.
-func (s *Store) inTx(ctx context.Context, f func(conn gorm.ConnPool) error) (err error) {
-	db, ok := s.pool.(interface {
-		BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
-	})
-	if !ok { // in the transaction that GORM was opened on
-		return withSavepoint(ctx, s.pool, false, func() error { return f(s.pool) })
-	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			if e := tx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) {
-				err = errors.Join(err, e)
-			}
-		}
-	}()
-	if err := f(tx); err != nil {
-		return err
-	}
-	return tx.Commit()
+func (s *Store) inTx(ctx context.Context, f func(conn gorm.ConnPool) error) error {
+	return sqltable.InTx(ctx, s.pool, savepoint, nil, f)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/sqltable"
 )
 
 // migrateText makes the tables of the text index; as with the others, several processes may try at once.
@@ -18,7 +20,7 @@ func (s *Store) migrateText(ctx context.Context) error {
 			return nil
 		}
 		err = s.inTx(ctx, func(conn gorm.ConnPool) error {
-			if err := s.d.lock(ctx, conn, s.names); err != nil {
+			if err := s.d.Lock(ctx, conn, s.names); err != nil {
 				return err
 			}
 			// Where the lock has not done it, this keeps others out.
@@ -42,16 +44,16 @@ func (s *Store) migrateText(ctx context.Context) error {
 		case <-time.After(time.Duration(i+1) * 5 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("create the text index of %s: %w", s.names.table(""), err)
+	return fmt.Errorf("create the text index of %s: %w", s.names.Table(""), err)
 }
 
 // setMeta sets a value of the table _meta. A transaction that does it first has the write lock.
 func (s *Store) setMeta(ctx context.Context, conn gorm.ConnPool, name, value string) error {
-	t := s.names.table("_meta")
-	n, err := exec(ctx, conn, "UPDATE "+t+" SET value = "+s.d.placeholder(1)+" WHERE name = "+s.d.placeholder(2), value, name)
+	t := s.names.Table("_meta")
+	n, err := sqltable.Exec(ctx, conn, "UPDATE "+t+" SET value = "+s.d.Placeholder(1)+" WHERE name = "+s.d.Placeholder(2), value, name)
 	if err != nil || n > 0 {
 		return err
 	}
-	_, err = conn.ExecContext(ctx, "INSERT INTO "+t+" (name, value) VALUES ("+s.d.placeholder(1)+", "+s.d.placeholder(2)+")", name, value)
+	_, err = conn.ExecContext(ctx, "INSERT INTO "+t+" (name, value) VALUES ("+s.d.Placeholder(1)+", "+s.d.Placeholder(2)+")", name, value)
 	return err
 }

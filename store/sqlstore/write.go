@@ -110,7 +110,7 @@ func (s *Store) writeChunk(ctx context.Context, conn gorm.ConnPool, rows []row, 
 // compare says whether the record that is stored under the log_id of r is the same.
 func (s *Store) compare(ctx context.Context, conn gorm.ConnPool, r row) (store.Result, error) {
 	var body []byte
-	err := conn.QueryRowContext(ctx, "SELECT body FROM "+s.names.table("")+" WHERE log_id = "+s.d.placeholder(1), r.logID).Scan(&body)
+	err := conn.QueryRowContext(ctx, "SELECT body FROM "+s.names.Table("")+" WHERE log_id = "+s.d.Placeholder(1), r.logID).Scan(&body)
 	if err != nil {
 		return store.Result{}, err
 	}

@@ -1,14 +1,14 @@
-package sqlstore
+package sqltable
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// writeLiteral writes s, which is UTF-8 without NUL, as a literal of PostgreSQL. It is right whatever
+// WriteLiteral writes s, which is UTF-8 without NUL, as a literal of PostgreSQL. It is right whatever
 // standard_conforming_strings and client_encoding are: an escape string, in which backslashes always
 // escape, of ASCII only, so that no byte can be taken for half of a character that swallows a quote.
-func writeLiteral(b *strings.Builder, s string) {
+func WriteLiteral(b *strings.Builder, s string) {
 	const hex = "0123456789abcdef"
 	b.WriteString("E'")
 	start := 0

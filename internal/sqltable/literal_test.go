@@ -1,4 +1,4 @@
-package sqlstore
+package sqltable
 
 import (
 	"strconv"
@@ -54,7 +54,7 @@ func FuzzLiteral(f *testing.F) {
 			t.Skip()
 		}
 		var b strings.Builder
-		writeLiteral(&b, s)
+		WriteLiteral(&b, s)
 		if got := readLiteral(t, b.String()); got != s {
 			t.Fatalf("%q is written as %q, which is %q", s, b.String(), got)
 		}
