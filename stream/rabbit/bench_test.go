@@ -50,7 +50,7 @@ func BenchmarkSpoolAndRelay(b *testing.B) {
 		}
 	}
 	b.ResetTimer()
-	raw := perSecond(n, rawProducer(b, payloads))
+	raw := perSecond(n, rawProducer(b, payloads, records))
 	fill := func(s *spool.Spool) {
 		var next atomic.Int64
 		var callers sync.WaitGroup
@@ -103,7 +103,7 @@ func BenchmarkSpoolAndRelay(b *testing.B) {
 func perSecond(n int, took time.Duration) float64 { return float64(n) / took.Seconds() }
 
 // rawProducer publishes the payloads with the client itself, and waits for all confirms.
-func rawProducer(b *testing.B, payloads [][]byte) time.Duration {
+func rawProducer(b *testing.B, payloads [][]byte, records []event.Record) time.Duration {
 	b.Helper()
 	config := rabbittest.Stream(b)
 	env, err := client.NewEnvironment(client.NewEnvironmentOptions().SetUri(testservers.RabbitMQ(b)).SetReadBuffer(0).SetWriteBuffer(0))
@@ -124,8 +124,11 @@ func rawProducer(b *testing.B, payloads [][]byte) time.Duration {
 			n += len(<-confirms)
 		}
 	}()
-	for _, payload := range payloads {
-		if err := producer.Send(amqp.NewMessage(payload)); err != nil {
+	for i, payload := range payloads {
+		m := amqp.NewMessage(payload)
+		m.Properties = &amqp.MessageProperties{MessageID: records[i].LogID, ContentType: event.ContentType}
+		m.ApplicationProperties = map[string]any{"schema_version": "1"}
+		if err := producer.Send(m); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,11 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rabbitmq/rabbitmq-stream-go-client/pkg/amqp"
-	"github.com/rabbitmq/rabbitmq-stream-go-client/pkg/message"
 	client "github.com/rabbitmq/rabbitmq-stream-go-client/pkg/stream"
 
-	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/stream"
 )
 
@@ -195,11 +192,7 @@ func (p *Publisher) send() {
 
 // sendFrame writes the messages in one frame, or in more if the broker's limit asks for it.
 func (p *Publisher) sendFrame(messages []stream.Message) error {
-	batch := make([]message.StreamMessage, len(messages))
-	for i, m := range messages {
-		batch[i] = encode(m)
-	}
-	err := p.producer.BatchSend(batch)
+	err := p.producer.BatchSend(encodeFrame(messages))
 	if !errors.Is(err, client.FrameTooLarge) {
 		return err
 	}
@@ -318,28 +311,13 @@ func (p *Publisher) LastSeq(ctx context.Context) (uint64, error) {
 	return uint64(max(seq, 0)), nil
 }
 
+// framed gives the size of the message in a frame, or a little more.
 func framed(m stream.Message) int {
-	n := len(m.Payload) + len(m.ID) + 64
+	n := len(m.Payload) + len(m.ID) + 80
 	for name, value := range m.Properties {
 		n += len(name) + len(value) + 10
 	}
 	return n
-}
-
-func encode(m stream.Message) *amqp.AMQP10 {
-	out := amqp.NewMessage(m.Payload)
-	out.SetPublishingId(int64(m.Seq))
-	out.Properties = &amqp.MessageProperties{ContentType: event.ContentType}
-	if m.ID != "" {
-		out.Properties.MessageID = m.ID
-	}
-	if len(m.Properties) > 0 {
-		out.ApplicationProperties = make(map[string]any, len(m.Properties))
-		for name, value := range m.Properties {
-			out.ApplicationProperties[name] = value
-		}
-	}
-	return out
 }
 
 // Dialer gives the function with which a relay makes publishers for the stream.
