@@ -13,6 +13,7 @@ import (
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/query"
 	"github.com/gormtrail/audit/store"
+	"github.com/gormtrail/audit/store/storetest"
 )
 
 // walk follows the links from one page to the end.
@@ -77,9 +78,9 @@ func TestCursor_isStable_whenRecordsArrive(t *testing.T) {
 	all := seed(30)
 	key := make([]byte, 32)
 	withKey := func(o *query.Options) { o.CursorKey = key }
-	before := newApp(t, memory(all[:20]), withKey)
+	before := newApp(t, storetest.NewMemory(all[:20]...), withKey)
 	first := before.search(t, rootToken, "?page_size=5")
-	after := newApp(t, memory(all), withKey) // another instance with the same key, too
+	after := newApp(t, storetest.NewMemory(all...), withKey) // another instance with the same key, too
 	got := ids(after.search(t, rootToken, *first.Next))
 	want := ids(before.search(t, rootToken, *first.Next))
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -89,7 +90,7 @@ func TestCursor_isStable_whenRecordsArrive(t *testing.T) {
 
 func TestCursor_afterAnOffset_goesOnBothWays(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory(seed(30)))
+	a := newApp(t, storetest.NewMemory(seed(30)...))
 	whole := ids(a.search(t, rootToken, "?page_size=30"))
 	p := a.search(t, rootToken, "?page_size=5&from_offset=10")
 	if diff := cmp.Diff(whole[10:15], ids(p)); diff != "" {
@@ -105,7 +106,7 @@ func TestCursor_afterAnOffset_goesOnBothWays(t *testing.T) {
 
 func TestCursor_linkHeader(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory(seed(30)))
+	a := newApp(t, storetest.NewMemory(seed(30)...))
 	first := a.search(t, rootToken, "?page_size=5&object_type=order")
 	w := a.get(rootToken, "/search/"+*first.Next)
 	links := w.Header().Values("Link")
@@ -123,7 +124,7 @@ func TestCursor_linkHeader(t *testing.T) {
 func TestCursor_isRefused(t *testing.T) {
 	t.Parallel()
 	now := noon
-	a := newApp(t, memory(seed(30)), func(o *query.Options) {
+	a := newApp(t, storetest.NewMemory(seed(30)...), func(o *query.Options) {
 		o.Clock = func() time.Time { return now }
 		o.CursorTTL = time.Hour
 	})
@@ -151,7 +152,7 @@ func TestCursor_isRefused(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", tt.name, p.Errors, tt.code)
 		}
 	}
-	other := newApp(t, memory(seed(30)))
+	other := newApp(t, storetest.NewMemory(seed(30)...))
 	if p := other.problem(t, http.StatusBadRequest, acmeToken, "/search/"+with+"&user_id=1&user_id=2"); p.Errors[0].Code != "invalid_cursor" {
 		t.Errorf("another key: %+v", p)
 	}
@@ -172,7 +173,7 @@ func TestCursor_ofAnotherGrant_isRefused(t *testing.T) {
 	var apps []*app
 	var cursors []string
 	for _, g := range grants {
-		a := newApp(t, memory(seed(30)), func(o *query.Options) {
+		a := newApp(t, storetest.NewMemory(seed(30)...), func(o *query.Options) {
 			o.CursorKey = key
 			o.Authorizer, _ = query.BearerTokens(map[string]query.Grant{rootToken: g})
 		})
@@ -201,7 +202,7 @@ func TestCursor_keepsNanoseconds(t *testing.T) {
 		r.Timestamp = noon.Add(time.Duration(i/3) * time.Nanosecond)
 		records = append(records, r)
 	}
-	a := newApp(t, memory(records))
+	a := newApp(t, storetest.NewMemory(records...))
 	var got []string
 	for _, p := range a.walk(t, rootToken, "?page_size=2", func(p page) *string { return p.Next }) {
 		got = append(got, ids(p)...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/store"
+	"github.com/gormtrail/audit/store/storetest"
 )
 
 func changed() event.Record {
@@ -32,7 +33,7 @@ func changed() event.Record {
 
 func TestDetail_allFields(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory{changed()})
+	a := newApp(t, storetest.NewMemory(changed()))
 	for _, path := range []string{"/detail/019a0000-0000-7000-8000-000000000001/", "/detail/019a0000-0000-7000-8000-000000000001"} {
 		w := a.get(rootToken, path)
 		want := `{"schema_version":1,"log_id":"019a0000-0000-7000-8000-000000000001","timestamp":"2026-11-23T12:00:00Z","user_id":"7","username":"ann","tenant_id":"acme",` +
@@ -54,7 +55,7 @@ func TestDetail_unknownFields_survive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := newApp(t, memory{r})
+	a := newApp(t, storetest.NewMemory(r))
 	want := `{"schema_version":9,"log_id":"1","timestamp":"2026-11-23T12:00:00Z","action":"ADD","later":{"b":1,"a":2},"salary":1,"n":12345678901234567890,"extra":{"later":"x"}}`
 	if got := a.get(rootToken, "/detail/1/").Body.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -66,7 +67,7 @@ func TestDetail_unknownFields_survive(t *testing.T) {
 
 func TestDetail_hiddenFields(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory{changed()})
+	a := newApp(t, storetest.NewMemory(changed()))
 	got := a.get(hiddenToken, "/detail/019a0000-0000-7000-8000-000000000001/").Body.String()
 	for _, secret := range []string{"10.0.0.1", `"user_id":"7"`, ":10,", ":20", `"salary":5`} {
 		if strings.Contains(got, secret) {
@@ -84,7 +85,7 @@ func TestDetail_hiddenFields(t *testing.T) {
 
 	r := changed()
 	r.ChangeMessage = event.TextMessage("salary raised to 20")
-	a = newApp(t, memory{r})
+	a = newApp(t, storetest.NewMemory(r))
 	if got := a.get(hiddenToken, "/detail/"+r.LogID).Body.String(); strings.Contains(got, "raised") {
 		t.Errorf("a text about a hidden column is shown: %s", got)
 	}
@@ -130,7 +131,7 @@ func TestDetail_badRequests(t *testing.T) {
 
 func TestDetail_etag(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory{changed()})
+	a := newApp(t, storetest.NewMemory(changed()))
 	const path = "/detail/019a0000-0000-7000-8000-000000000001/"
 	w := a.get(rootToken, path)
 	tag := w.Header().Get("ETag")

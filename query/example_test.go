@@ -10,6 +10,7 @@ import (
 
 	"github.com/gormtrail/audit/query"
 	"github.com/gormtrail/audit/store"
+	"github.com/gormtrail/audit/store/storetest"
 )
 
 func ExampleMount() {
@@ -30,7 +31,7 @@ func ExampleMount() {
 
 	router := gin.New()
 	group := router.Group("/api/audit-logs")
-	trail := memory(seed(10)) // or sqlstore.New(…), or opensearch.New(…)
+	trail := storetest.NewMemory(seed(10)...) // or sqlstore.New(…), or opensearch.New(…)
 	if err := query.Mount(group, query.Options{Store: trail, Authorizer: authorizer, Location: time.UTC}); err != nil {
 		fmt.Println(err)
 		return
@@ -53,7 +54,7 @@ func ExampleBearerTokens() {
 		return
 	}
 	router := gin.New()
-	if err := query.Mount(router.Group("/api/audit-logs"), query.Options{Store: memory(seed(10)), Authorizer: authorizer, CursorKey: make([]byte, 32)}); err != nil {
+	if err := query.Mount(router.Group("/api/audit-logs"), query.Options{Store: storetest.NewMemory(seed(10)...), Authorizer: authorizer, CursorKey: make([]byte, 32)}); err != nil {
 		fmt.Println(err)
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/store"
+	"github.com/gormtrail/audit/store/storetest"
 )
 
 // randomParams gives parameters that hit something often, also some of other tenants' values.
@@ -173,7 +174,7 @@ func FuzzQueryParams(f *testing.F) {
 	for _, r := range all {
 		owner[r.LogID] = r.TenantID
 	}
-	a := newApp(f, memory(all))
+	a := newApp(f, storetest.NewMemory(all...))
 	f.Fuzz(func(t *testing.T, query string) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/search/", nil)
 		if err != nil {
@@ -210,7 +211,7 @@ type problemBody struct {
 
 // FuzzCursor: nothing but a cursor that this service has made is taken, and nothing breaks.
 func FuzzCursor(f *testing.F) {
-	a := newApp(f, memory(seed(40)))
+	a := newApp(f, storetest.NewMemory(seed(40)...))
 	real := *a.search(f, acmeToken, "?page_size=3").NextCursor
 	f.Add(real)
 	f.Add(real[:len(real)-1])
@@ -227,5 +228,3 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
-
-var _ store.Searcher = memory(nil)

@@ -17,6 +17,7 @@ import (
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/query"
 	"github.com/gormtrail/audit/store"
+	"github.com/gormtrail/audit/store/storetest"
 )
 
 // lines collects log lines.
@@ -60,10 +61,10 @@ func TestMount_takenRoute_isAnError(t *testing.T) {
 	t.Parallel()
 	engine := gin.New()
 	engine.GET("/search", func(*gin.Context) {})
-	if err := query.Mount(engine, query.Options{Store: memory{}, Authorizer: query.AllowAll("me")}); !errors.Is(err, query.ErrOptions) {
+	if err := query.Mount(engine, query.Options{Store: storetest.NewMemory(), Authorizer: query.AllowAll("me")}); !errors.Is(err, query.ErrOptions) {
 		t.Errorf("Mount gives %v, want ErrOptions", err)
 	}
-	if err := query.Mount(nil, query.Options{Store: memory{}, Authorizer: query.AllowAll("me")}); !errors.Is(err, query.ErrOptions) {
+	if err := query.Mount(nil, query.Options{Store: storetest.NewMemory(), Authorizer: query.AllowAll("me")}); !errors.Is(err, query.ErrOptions) {
 		t.Errorf("Mount on nil gives %v, want ErrOptions", err)
 	}
 }
@@ -132,7 +133,7 @@ func TestEveryRoute_asksTheAuthorizer(t *testing.T) {
 
 func TestBearerTokens(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory(seed(4)))
+	a := newApp(t, storetest.NewMemory(seed(4)...))
 	for name, tt := range map[string]struct {
 		header string
 		want   int
@@ -185,7 +186,7 @@ func TestBearerTokens_badTokens_areAllNamed(t *testing.T) {
 
 // held is a store that answers when it is let go.
 type held struct {
-	memory
+	*storetest.Memory
 	entered, release chan struct{}
 }
 
@@ -193,7 +194,7 @@ func (h held) Search(ctx context.Context, q store.Query) (store.Page, error) {
 	h.entered <- struct{}{}
 	select {
 	case <-h.release:
-		return h.memory.Search(ctx, q)
+		return h.Memory.Search(ctx, q)
 	case <-ctx.Done():
 		return store.Page{}, ctx.Err()
 	}
@@ -201,7 +202,7 @@ func (h held) Search(ctx context.Context, q store.Query) (store.Page, error) {
 
 func TestSearch_tooManyAtOnce_onlyThatPrincipalIsRefused(t *testing.T) {
 	t.Parallel()
-	s := held{memory(seed(4)), make(chan struct{}), make(chan struct{})}
+	s := held{storetest.NewMemory(seed(4)...), make(chan struct{}), make(chan struct{})}
 	a := newApp(t, s, func(o *query.Options) { o.MaxConcurrent = 1 })
 	var wg sync.WaitGroup
 	wg.Go(func() { a.get(acmeToken, "/search/") })
@@ -226,7 +227,7 @@ func TestSearch_tooManyAtOnce_onlyThatPrincipalIsRefused(t *testing.T) {
 
 func TestSearch_slowStore_is504(t *testing.T) {
 	t.Parallel()
-	s := held{memory(nil), make(chan struct{}, 1), nil}
+	s := held{storetest.NewMemory(), make(chan struct{}, 1), nil}
 	a := newApp(t, s, func(o *query.Options) { o.Timeout = time.Millisecond })
 	a.problem(t, http.StatusGatewayTimeout, rootToken, "/search/")
 }

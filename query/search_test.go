@@ -14,12 +14,13 @@ import (
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/query"
 	"github.com/gormtrail/audit/store"
+	"github.com/gormtrail/audit/store/storetest"
 )
 
 func TestSearch_answer(t *testing.T) {
 	t.Parallel()
 	now := noon
-	a := newApp(t, memory(seed(3)), func(o *query.Options) { o.Clock = func() time.Time { return now } })
+	a := newApp(t, storetest.NewMemory(seed(3)...), func(o *query.Options) { o.Clock = func() time.Time { return now } })
 	w := a.get(rootToken, "/search/?page_size=2&from_offset=1")
 	want := `{"results":[` +
 		`{"log_id":"00000000-0000-7000-8000-000000007919","timestamp":"2026-11-23T12:01:00Z","user_id":"1","username":"bob","full_name":"Bob Ray","action":"CHANGE","object_type":"customer","object_id":"0","object_repr":"Thing 0"},` +
@@ -43,7 +44,7 @@ func TestSearch_answer(t *testing.T) {
 
 func TestSearch_nothing_isAnEmptyList(t *testing.T) {
 	t.Parallel()
-	w := newApp(t, memory(nil)).get(rootToken, "/search/")
+	w := newApp(t, storetest.NewMemory()).get(rootToken, "/search/")
 	if got := w.Body.String(); w.Code != 200 || !strings.HasPrefix(got, `{"results":[],"page_size":20,"from_offset":0,"total":0,"total_relation":"eq","next_cursor":null,"prev_cursor":null,"next":null,"previous":null,`) {
 		t.Errorf("%d %s", w.Code, got)
 	}
@@ -112,7 +113,7 @@ func TestSearch_days_areThoseOfTheZone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := newApp(t, memory(nil), func(o *query.Options) { o.Location = loc })
+		a := newApp(t, storetest.NewMemory(), func(o *query.Options) { o.Location = loc })
 		p := a.search(t, rootToken, "?from_date="+tt.from+"&to_date="+tt.to)
 		if got := p.Window.From.Format(time.RFC3339); got != tt.wantFrom || p.Window.TZ != tt.zone {
 			t.Errorf("%s from %s is %s in %s, want %s", tt.zone, tt.from, got, p.Window.TZ, tt.wantFrom)
@@ -221,14 +222,14 @@ func TestSearch_wrongParameters(t *testing.T) {
 
 func TestSearch_totalNone(t *testing.T) {
 	t.Parallel()
-	if p := newApp(t, memory(seed(3))).search(t, rootToken, "?total=none"); p.Total != nil || p.TotalRelation != "" {
+	if p := newApp(t, storetest.NewMemory(seed(3)...)).search(t, rootToken, "?total=none"); p.Total != nil || p.TotalRelation != "" {
 		t.Errorf("got total %d %q", *p.Total, p.TotalRelation)
 	}
 }
 
 func TestSearch_hiddenFields(t *testing.T) {
 	t.Parallel()
-	a := newApp(t, memory(seed(3)))
+	a := newApp(t, storetest.NewMemory(seed(3)...))
 	for _, r := range a.search(t, hiddenToken, "").Results {
 		if _, has := r["user_id"]; has || r["username"] == "" {
 			t.Errorf("got %v", r)

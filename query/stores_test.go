@@ -20,6 +20,7 @@ import (
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/store/opensearch"
 	"github.com/gormtrail/audit/store/sqlstore"
+	"github.com/gormtrail/audit/store/storetest"
 )
 
 // eachStore runs the test on the oracle and on every real store, filled with the records. real says
@@ -27,7 +28,7 @@ import (
 func eachStore(t *testing.T, records []event.Record, test func(t *testing.T, s store.Searcher, real bool)) {
 	t.Helper()
 	for name, open := range map[string]func(*testing.T, []event.Record) store.Searcher{
-		"memory":     func(_ *testing.T, r []event.Record) store.Searcher { return memory(r) },
+		"memory":     func(_ *testing.T, r []event.Record) store.Searcher { return storetest.NewMemory(r...) },
 		"sqlite":     openSQLite,
 		"postgres":   openPostgres,
 		"opensearch": openOpenSearch,

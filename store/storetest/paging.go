@@ -36,7 +36,7 @@ func testPaging(t *testing.T, b *bench) {
 				}
 				name := fmt.Sprintf("ascending %v, text %q, size %d", ascending, text, size)
 				q := store.Query{Filters: mine, Ascending: ascending, Text: text, Size: size}
-				want := ids(oracle(records, store.Query{Filters: mine, Ascending: ascending, Size: store.MaxSize}).records)
+				want := ids(oracle(t, records, store.Query{Filters: mine, Ascending: ascending, Size: store.MaxSize}).Records)
 				var got []string
 				for page := 0; ; page++ {
 					p := b.search(t, q)
@@ -79,7 +79,7 @@ func testInserts(t *testing.T, b *bench, records []event.Record, mine []store.Fi
 	after := store.PositionOf(first.Records[49])
 	rest := b.search(t, store.Query{Filters: mine, Size: 500, After: &after})
 	got := append(ids(first.Records), ids(rest.Records)...)
-	want := ids(oracle(append(slices.Clone(records), between), store.Query{Filters: mine, Size: 500}).records)
+	want := ids(oracle(t, append(slices.Clone(records), between), store.Query{Filters: mine, Size: 500}).Records)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("pages around inserts (-want +got):\n%s", diff)
 	}

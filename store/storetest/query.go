@@ -68,25 +68,25 @@ func testQuery(t *testing.T, b *bench) {
 	records := corpus()
 	b.write(t, docs(t, records)...)
 
-	check := func(t *testing.T, q store.Query) answer {
+	check := func(t *testing.T, q store.Query) store.Page {
 		t.Helper()
-		want, page := oracle(records, q), b.search(t, q)
-		if diff := cmp.Diff(ids(want.records), ids(page.Records)); diff != "" {
+		want, page := oracle(t, records, q), b.search(t, q)
+		if diff := cmp.Diff(ids(want.Records), ids(page.Records)); diff != "" {
 			t.Errorf("search %s (-want +got):\n%s", show(q), diff)
 		}
-		if page.HasMore != want.hasMore {
-			t.Errorf("search %s: HasMore is %v, want %v", show(q), page.HasMore, want.hasMore)
+		if page.HasMore != want.HasMore {
+			t.Errorf("search %s: HasMore is %v, want %v", show(q), page.HasMore, want.HasMore)
 		}
-		if int(page.Total) != want.total || !page.TotalExact {
-			t.Errorf("search %s: total %d (exact: %v), want exactly %d", show(q), page.Total, page.TotalExact, want.total)
+		if page.Total != want.Total || !page.TotalExact {
+			t.Errorf("search %s: total %d (exact: %v), want exactly %d", show(q), page.Total, page.TotalExact, want.Total)
 		}
 		return want
 	}
 
 	t.Run("defaults", func(t *testing.T) {
 		t.Parallel()
-		if want := check(t, store.Query{}); len(want.records) != store.DefaultSize {
-			t.Errorf("%d records, want %d", len(want.records), store.DefaultSize)
+		if want := check(t, store.Query{}); len(want.Records) != store.DefaultSize {
+			t.Errorf("%d records, want %d", len(want.Records), store.DefaultSize)
 		}
 		check(t, store.Query{Ascending: true})
 		check(t, store.Query{Size: store.MaxSize})
@@ -101,14 +101,14 @@ func testQuery(t *testing.T, b *bench) {
 		t.Parallel()
 		for _, r := range records[:10] {
 			at := r.Timestamp
-			if want := check(t, store.Query{From: at, To: at.Add(time.Millisecond), Size: 100}); want.total == 0 {
+			if want := check(t, store.Query{From: at, To: at.Add(time.Millisecond), Size: 100}); want.Total == 0 {
 				t.Errorf("the corpus has no record at %s", at)
 			}
 			check(t, store.Query{From: at, Size: 100})
 			check(t, store.Query{To: at, Size: 100})
 			check(t, store.Query{From: at.Add(time.Millisecond), To: at.Add(time.Hour), Size: 100})
-			if want := check(t, store.Query{From: at, To: at}); want.total != 0 {
-				t.Errorf("an empty range has %d records", want.total)
+			if want := check(t, store.Query{From: at, To: at}); want.Total != 0 {
+				t.Errorf("an empty range has %d records", want.Total)
 			}
 			check(t, store.Query{From: at.Add(time.Hour), To: at})
 			// Zones do not matter.
@@ -150,7 +150,7 @@ func show(q store.Query) string {
 }
 
 // testFilter tries every value that the field has, and the way in which it is compared.
-func testFilter(t *testing.T, records []event.Record, field store.Field, check func(*testing.T, store.Query) answer) {
+func testFilter(t *testing.T, records []event.Record, field store.Field, check func(*testing.T, store.Query) store.Page) {
 	var values []string
 	for _, r := range records {
 		for _, v := range valuesOf(r, field) {
@@ -169,8 +169,8 @@ func testFilter(t *testing.T, records []event.Record, field store.Field, check f
 		return store.Query{Filters: []store.Filter{{Field: field, Values: values, Not: not}}, Size: 500}
 	}
 	for _, v := range values {
-		if want := check(t, query(false, v)); want.total == 0 || want.total == len(records) {
-			t.Errorf("%q finds %d of %d records: that shows nothing", v, want.total, len(records))
+		if want := check(t, query(false, v)); want.Total == 0 || want.Total == int64(len(records)) {
+			t.Errorf("%q finds %d of %d records: that shows nothing", v, want.Total, len(records))
 		}
 		check(t, query(true, v))
 		// Found whatever their case if the field folds, else not.
@@ -195,13 +195,13 @@ func testFilter(t *testing.T, records []event.Record, field store.Field, check f
 		return
 	}
 	for _, hostile := range []string{"missing", "' OR '1'='1", `\`, `"`, "\x00", "\xff\xfe", "*", "%", "_", strings.Repeat("x", 40_000)} {
-		if want := check(t, query(false, hostile)); want.total != 0 {
+		if want := check(t, query(false, hostile)); want.Total != 0 {
 			t.Errorf("the corpus has the value %q", hostile)
 		}
 		check(t, query(true, hostile, values[0]))
 	}
-	if page := check(t, query(false, "")); page.total != 0 {
-		t.Errorf("the empty value finds %d records, want none: a field that is missing has no value", page.total)
+	if page := check(t, query(false, "")); page.Total != 0 {
+		t.Errorf("the empty value finds %d records, want none: a field that is missing has no value", page.Total)
 	}
 }
 
