@@ -138,3 +138,69 @@ func TestRules_ofTheApplication(t *testing.T) {
 		t.Errorf("JSON(%s) = %s", in, got)
 	}
 }
+
+func TestText_namedValues(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"host=h user=u password=hunter2 dbname=d":       "host=h user=u password=[REDACTED] dbname=d",
+		"dial: DB_PASSWORD='it is hunter2' x":           "dial: DB_PASSWORD='[REDACTED]' x",
+		"GET /a?token=abc&next=b":                       "GET /a?token=[REDACTED]&next=b",
+		`row 3: {"name":"a","api_key": "k\"x", "n": 1}`: `row 3: {"name":"a","api_key": "[REDACTED]", "n": 1}`,
+		`row 4: {"otp":123456}`:                         `row 4: {"otp":"[REDACTED]"}`,
+		`cut "password":"hunter`:                        `cut "password":"[REDACTED]`,
+		`in a text: "{\"secret\":\"hunter2\",\"b\":1}"`: `in a text: "{\"secret\":\"[REDACTED]\",\"b\":1}"`,
+		`row 5: {"otp":[{"a":"]"}],"b":1}`:              `row 5: {"otp":"[REDACTED]","b":1}`,
+		"pin=1234":                                      "pin=[REDACTED]",
+		"password=":                                     "password=",
+		"password: must have 8 characters":              "password: must have 8 characters",
+		"a = b, token_count=7, time 10:30":              "a = b, token_count=7, time 10:30",
+		`"token": null, password=[REDACTED] x`:          `"token": null, password=[REDACTED] x`,
+	} {
+		got, masked := (&mask.Rules{Names: []string{"pin"}}).Text(in)
+		if got != want || masked != (in != want) {
+			t.Errorf("Text(%q) = %q, %v, want %q", in, got, masked, want)
+		}
+	}
+}
+
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		` {"deep":[{"password":["x"]}]}`: `{"deep":[{"password":"[REDACTED]"}]}`,
+		`[1`:                             `[1`,
+		`text, password=x`:               `text, password=[REDACTED]`,
+		`{"a":1}`:                        `{"a":1}`,
+	} {
+		got, masked := new(mask.Rules).Document(in)
+		if got != want || masked != (in != want) {
+			t.Errorf("Document(%q) = %q, %v, want %q", in, got, masked, want)
+		}
+	}
+}
+
+func TestRules_withoutTheBuiltInNames(t *testing.T) {
+	t.Parallel()
+	r := &mask.Rules{Names: []string{"pin"}, NoNames: true}
+	if !r.Name("pin") || r.Name("password") {
+		t.Error("the list of names is not that of the application")
+	}
+}
+
+// FuzzKeyed: a value behind a secret name is gone, whatever stands around it.
+func FuzzKeyed(f *testing.F) {
+	for _, seed := range []string{"", "x ", `{"a":"b",`, "password=", `\`, "'", "é"} {
+		f.Add(seed, seed)
+	}
+	f.Fuzz(func(t *testing.T, before, after string) {
+		const canary = "c4n4ry-v4lu3"
+		if strings.Contains(before+after, canary) {
+			return
+		}
+		for _, form := range []string{" password=" + canary + " ", ` "api_key": "` + canary + `" `, " secret='" + canary + "' "} {
+			out, _ := new(mask.Rules).Text(before + form + after)
+			if strings.Contains(out, canary) {
+				t.Fatalf("canary survived: %q", out)
+			}
+		}
+	})
+}

@@ -16,21 +16,35 @@ const maxDepth = 64
 type Rules struct {
 	// Names are more names that are secret, as a whole and in any case.
 	Names []string
+	// NoNames switches off the built-in names.
+	NoNames bool
 	// NoForms switches off the search for secrets by their form.
 	NoForms bool
 }
 
 // Name reports whether a value of this name is a secret; see the function Name.
 func (r *Rules) Name(name string) bool {
-	return Name(name) || slices.ContainsFunc(r.Names, func(n string) bool { return strings.EqualFold(n, name) })
+	return !r.NoNames && Name(name) || slices.ContainsFunc(r.Names, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// Text gives s with everything that has the form of a secret replaced; see the function Text.
+// Text gives s with everything that has the form of a secret replaced, see the function Text, and the
+// values of secret names, such as password=hunter2.
 func (r *Rules) Text(s string) (out string, masked bool) {
 	if r.NoForms {
 		return s, false
 	}
-	return Text(s)
+	out, _ = Text(s)
+	out = keyed(out, r.Name)
+	return out, out != s
+}
+
+// Document does what Text does to a text that may be JSON as a whole, in which it looks at all names.
+func (r *Rules) Document(s string) (out string, masked bool) {
+	if start := strings.TrimLeft(s, " \t\r\n"); start == "" || start[0] != '{' && start[0] != '[' {
+		return r.Text(s)
+	}
+	data, masked := r.JSON([]byte(s))
+	return string(data), masked
 }
 
 // JSON gives data with the values of all members whose names are secret replaced by Redacted, and
