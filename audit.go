@@ -39,7 +39,7 @@ var _ gorm.Plugin = (*Auditor)(nil)
 // New gives an Auditor for db.Use, which reports all mistakes in cfg.
 func New(cfg Config) *Auditor {
 	a := &Auditor{given: cfg, cfg: cfg.withDefaults()}
-	a.rules = mask.Rules{Names: cfg.MaskNames, NoForms: cfg.KeepValuePatterns}
+	a.rules = mask.Rules{Names: cfg.MaskNames, NoNames: cfg.KeepSecretNames, NoForms: cfg.KeepValuePatterns}
 	return a
 }
 

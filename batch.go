@@ -64,6 +64,7 @@ type Batch struct {
 	processed atomic.Int64 // committed objects
 
 	mu         sync.Mutex
+	seen       map[objectKey]struct{} // objects that are counted
 	errors     []string
 	failed     int64
 	ended      bool
@@ -150,7 +151,7 @@ func (b *Batch) AddError(err error) {
 	if panicked := guard("Error of an error", func() error { text = err.Error(); return nil }); panicked != nil {
 		text = fmt.Sprintf("%T: %v", err, panicked)
 	}
-	text, _ = b.handle.auditor.rules.Text(text)
+	text, _ = b.handle.auditor.rules.Document(text)
 	text = cutRunes(strings.ToValidUTF8(text, "\uFFFD"), maxBatchError)
 	b.mu.Lock()
 	b.failed++
@@ -165,11 +166,40 @@ func (b *Batch) AddError(err error) {
 	b.report()
 }
 
-// add counts committed objects, for the batches around b as well.
-func (b *Batch) add(n int64) {
+// maxSeen is how many objects of a batch are told apart; of those beyond, each commit counts one.
+const maxSeen = 100_000
+
+// objectKey names an object.
+type objectKey struct{ objectType, id string }
+
+// processed is what one unit did for a batch.
+type processed struct {
+	objects []objectKey // with repetitions
+	rows    int64       // that are not known one by one
+}
+
+// add counts committed objects, each once, for the batches around b as well.
+func (b *Batch) add(done *processed) {
 	for ; b != nil; b = b.parent {
-		b.processed.Add(n)
-		b.report()
+		n := done.rows
+		b.mu.Lock()
+		if b.seen == nil {
+			b.seen = make(map[objectKey]struct{}, len(done.objects))
+		}
+		for _, o := range done.objects {
+			if _, again := b.seen[o]; again {
+				continue
+			}
+			if len(b.seen) < maxSeen {
+				b.seen[o] = struct{}{}
+			}
+			n++
+		}
+		b.mu.Unlock()
+		if n > 0 {
+			b.processed.Add(n)
+			b.report()
+		}
 	}
 }
 
@@ -217,8 +247,9 @@ func (p *progress) report(numbers func() (int64, int64)) error {
 	return errors.Join(errs...)
 }
 
-// End ends the batch. If there were errors, or with Always, it writes the summary: how many objects were committed, how
-// many errors there were, and the first of them. If the batch was started on a transaction, that waits
+// End ends the batch. If there were errors, or with Always, it writes the summary: how many objects were
+// committed, each counted once (of more than 100,000 those that come again are counted again), how many
+// errors there were, and the first of them. If the batch was started on a transaction, that waits
 // for its end, be it commit or rollback, so that the summary is there in any case and its numbers are
 // final; it is written in a transaction of its own. End may be called again, and then does nothing.
 //

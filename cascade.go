@@ -14,7 +14,7 @@ func suppress(items []*pending) (n int64) {
 			for _, columns := range p.table.refs {
 				deleted[p.table.rowKey(p.space(), columns, pick(p.before, columns))] = p
 			}
-			dependents = dependents || p.table.edge != nil
+			dependents = dependents || len(p.table.edges) > 0
 		case p.after != nil:
 			// It is there again, and so are its dependents missed.
 			for _, columns := range p.table.refs {
@@ -50,13 +50,9 @@ func suppress(items []*pending) (n int64) {
 
 // parentIn gives the delete of the parent that p's row pointed at when it was deleted.
 func (p *pending) parentIn(deleted map[rowKey]*pending) *pending {
-	e := p.table.edge
-	if e == nil {
-		return nil
-	}
-	key, ok := e.parentKey(p.before)
+	w, ok := p.table.parentOf(p.space(), p.before)
 	if !ok {
 		return nil
 	}
-	return deleted[e.parent.rowKey(e.space(p.space()), e.ref, key)]
+	return deleted[w.rowKey()]
 }

@@ -113,8 +113,13 @@ type Config struct {
 	//
 	// Defaults to none.
 	MaskNames []string
+	// KeepSecretNames switches the built-in list of names off, for those who want to see what they store;
+	// what MaskNames, tags and options say stays.
+	//
+	// Defaults to false.
+	KeepSecretNames bool
 	// KeepValuePatterns switches off the search for secrets by their form (private keys, JSON web
-	// tokens, passwords in URLs, card numbers, …) in texts.
+	// tokens, passwords in URLs, card numbers, password=…) in texts.
 	//
 	// Defaults to false.
 	KeepValuePatterns bool
@@ -127,7 +132,7 @@ type Config struct {
 
 	// Before is asked before a record gets its id and hash: it may add to the record or change it, and
 	// false vetoes it, which is counted. The record is masked already, and its extra fields and texts
-	// are masked again afterwards. It must be fast, since the application's transaction is open, must
+	// are masked again afterwards, as are the values in changes that it wrote. It must be fast, since the application's transaction is open, must
 	// not use the database through a pool of one connection, and must be safe for concurrent use. If it
 	// panics, the record stays as it was.
 	//

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/r3labs/diff/v3"
 
@@ -90,22 +91,18 @@ func (s *shower) value(c *column, raw any) (v json.RawMessage, redacted bool) {
 	case c.kind == kindJSON:
 		return s.rules.JSON(v)
 	case v[0] == '"' && c.free(raw):
-		text, masked := s.rules.Text(textOf(raw))
-		if looksJSON(text) { // a document in a column of texts
-			out, inside := s.rules.JSON([]byte(text))
-			text, masked = string(out), masked || inside
-		}
-		if masked {
+		if text, masked := s.rules.Document(textOf(raw)); masked {
 			return quote(text), true
+		}
+	case c.kind == kindBytes:
+		// Base64 hides nothing.
+		if data, ok := bytesOf(raw); ok && utf8.Valid(data) {
+			if _, masked := s.rules.Document(string(data)); masked {
+				return quote(mask.Redacted), true
+			}
 		}
 	}
 	return v, false
-}
-
-// looksJSON reports whether text may be a JSON object or array.
-func looksJSON(text string) bool {
-	text = strings.TrimLeft(text, " \t\r\n")
-	return text != "" && (text[0] == '{' || text[0] == '[')
 }
 
 // free reports whether raw may be any text: it is a text column, or a value that does not fit its kind.

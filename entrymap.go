@@ -163,7 +163,7 @@ func (t *table) imageOfMap(base []any, m map[string]any) (row []any, columns []i
 				return fmt.Errorf("%w: its map has %q, which is no field of %s", ErrEntry, name, t.model.info.ModelName)
 			default:
 				columns = append(columns, i)
-				row[i] = t.columns[i].rawOf(v)
+				row[i] = readable(func() any { return t.columns[i].rawOf(v) })
 			}
 		}
 		return nil
@@ -182,10 +182,7 @@ func (c *column) rawOf(v any) any {
 			return rawOf(v)
 		}
 	}
-	if data := encode(v); data != nil {
-		return string(data)
-	}
-	return string(quote(fmt.Sprint(v)))
+	return string(encodeOrSay(v))
 }
 
 func (c *column) named(name string) bool {

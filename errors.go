@@ -3,6 +3,8 @@ package audit
 import (
 	"errors"
 	"fmt"
+
+	"github.com/gormtrail/audit/internal/mask"
 )
 
 var (
@@ -48,7 +50,11 @@ type PanicError struct {
 }
 
 // Error implements error.
-func (e *PanicError) Error() string { return fmt.Sprintf("audit: panic in %s: %v", e.Where, e.Value) }
+func (e *PanicError) Error() string {
+	// Errors are logged, and it panicked with what it liked.
+	text, _ := new(mask.Rules).Document(fmt.Sprint(e.Value))
+	return fmt.Sprintf("audit: panic in %s: %s", e.Where, text)
+}
 
 // guard runs f and gives its error, or its panic as an error.
 func guard(where string, f func() error) (err error) {

@@ -168,13 +168,15 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	}
 	u := h.assemble(ctx, conn, true, ps)
 	ps[0].unit = u
-	if h.txSink == nil || len(u.records) == 0 {
+	if h.txSink == nil {
 		return nil
 	}
 	var err error
-	if h.auditor.closed.Load() {
+	switch {
+	case len(u.records) == 0: // vetoed, suppressed, or not made
+	case h.auditor.closed.Load():
 		err = ErrShutdown
-	} else {
+	default:
 		err = guard("sink "+sinkName(h.txSink), func() error { return h.txSink.WriteTx(ctx, conn, u.records) })
 	}
 	if err == nil && u.unmade > 0 && h.auditor.cfg.Policy == Strict {
@@ -224,8 +226,8 @@ func (h *handle) ended(ctx context.Context, ps []*pending, doubt bool) {
 	c.vetoed.Add(int64(u.vetoed))
 	c.suppressed.Add(u.cascaded)
 	h.after(ctx, u.records)
-	for b, n := range u.processed {
-		b.add(n)
+	for b, done := range u.processed {
+		b.add(done)
 	}
 }
 

@@ -1,11 +1,14 @@
 package audit
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/mask"
 )
 
 // before asks Config.Before of each record, and gives those that are to be written, and how many are not.
@@ -29,25 +32,64 @@ func (h *handle) before(ctx context.Context, records []event.Record) (_ []event.
 		case !wanted:
 			vetoed++
 		default:
-			h.maskAgain(&asked)
+			h.maskAgain(&r, &asked)
 			kept = append(kept, asked)
 		}
 	}
 	return kept, vetoed
 }
 
-// maskAgain masks what a hook may have written.
-func (h *handle) maskAgain(r *event.Record) {
+// maskAgain masks what a hook may have written into the record that was before.
+func (h *handle) maskAgain(before, r *event.Record) {
 	rules := &h.auditor.rules
 	h.maskExtra(r)
-	for _, text := range []*string{&r.Reason, &r.ObjectRepr, &r.SourceRepr} {
-		*text, _ = rules.Text(*text)
+	texts := []*string{&r.Reason, &r.ObjectRepr, &r.SourceRepr}
+	for i := range r.Errors {
+		texts = append(texts, &r.Errors[i])
 	}
-	if text, ok := r.ChangeMessage.Text(); ok {
-		if masked, ok := rules.Text(text); ok {
-			r.ChangeMessage = event.TextMessage(masked)
+	for _, text := range texts {
+		*text, _ = rules.Document(*text)
+	}
+	for i := range r.Changes {
+		c := &r.Changes[i]
+		var was event.Change
+		if i < len(before.Changes) {
+			was = before.Changes[i]
+		}
+		for _, v := range []struct{ now, was *json.RawMessage }{{&c.Old, &was.Old}, {&c.New, &was.New}} {
+			if bytes.Equal(*v.now, *v.was) && c.Field == was.Field {
+				continue // as it was made, with what the application wants to be seen
+			}
+			var masked bool
+			*v.now, masked = h.maskValue(c.Field, *v.now)
+			c.Redacted = c.Redacted || masked
 		}
 	}
+	if bytes.Equal(r.ChangeMessage.JSON(), before.ChangeMessage.JSON()) {
+		return
+	}
+	if text, ok := r.ChangeMessage.Text(); ok {
+		text, _ = rules.Document(text)
+		r.ChangeMessage = event.TextMessage(text)
+	} else if rows, ok := r.ChangeMessage.Rows(); ok {
+		rows = slices.Clone(rows)
+		for i := range rows {
+			rows[i].OldValue, _ = h.maskValue(rows[i].Field, rows[i].OldValue)
+			rows[i].NewValue, _ = h.maskValue(rows[i].Field, rows[i].NewValue)
+		}
+		r.ChangeMessage = event.TableMessage(rows)
+	}
+}
+
+// maskValue masks a JSON value that a hook has written.
+func (h *handle) maskValue(field string, v json.RawMessage) (json.RawMessage, bool) {
+	if len(v) == 0 || string(v) == "null" {
+		return v, false
+	}
+	if h.auditor.rules.Name(field) {
+		return quote(mask.Redacted), true
+	}
+	return h.auditor.rules.JSON(v)
 }
 
 // after tells Config.After of committed records.

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -134,7 +135,7 @@ func (a *Auditor) report(ctx context.Context, kind string, err error) {
 		return
 	}
 	if a.counters.count(kind, a.cfg.Clock()) {
-		attrs := []slog.Attr{slog.String("kind", kind), slog.Any("error", err)}
+		attrs := []slog.Attr{slog.String("kind", kind), slog.String("error", a.safeText(err))}
 		var lost *DeliverError
 		if errors.As(err, &lost) {
 			attrs = append(attrs, slog.Int("records", lost.Records))
@@ -145,6 +146,15 @@ func (a *Auditor) report(ctx context.Context, kind string, err error) {
 		// A hook that panics must not take the write with it; there is nobody left to tell.
 		_ = guard("OnError", func() error { a.cfg.OnError(ctx, err); return nil })
 	}
+}
+
+// safeText gives an error in words that may be logged: databases quote values in theirs.
+func (a *Auditor) safeText(err error) (text string) {
+	if panicked := guard("Error of an error", func() error { text = err.Error(); return nil }); panicked != nil {
+		return fmt.Sprintf("%T: %v", err, panicked)
+	}
+	text, _ = a.rules.Document(text)
+	return text
 }
 
 // skipped counts a write of a registered model that is not recorded, and warns about the first.

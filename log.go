@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
@@ -113,7 +114,7 @@ func (h *handle) entry(ctx context.Context, e Entry) (*pending, error) {
 		if text == "" {
 			text = textFor(action)
 		}
-		text, _ = h.auditor.rules.Text(text)
+		text, _ = h.auditor.rules.Document(text)
 		p.entry.base.ChangeMessage = event.TextMessage(text)
 	}
 	return p, nil
@@ -224,14 +225,51 @@ func (t *table) imageOf(ctx context.Context, object any) ([]any, error) {
 		rv = addressable
 	}
 	row := make([]any, len(t.columns))
-	err := guard(fmt.Sprintf("reading a %s", t.model.typ), func() error {
-		for i := range t.columns {
+	for i := range t.columns {
+		row[i] = readable(func() any {
 			v, _ := t.columns[i].field.ValueOf(ctx, rv)
-			row[i] = rawOf(v)
+			return rawOf(v)
+		})
+	}
+	return row, nil
+}
+
+// unencodable begins the text that stands for a value without an encoding, as in package event.
+const unencodable = "[UNENCODABLE] "
+
+// readable gives what read gives. Where the application's code in it panics, that is the value: it must not
+// cost the record, and what it panicked with may be what is to be hidden.
+func readable(read func() any) (v any) {
+	if guard("reading a value", func() error { v = read(); return nil }) != nil {
+		return unencodable + "panic"
+	}
+	return v
+}
+
+// encodeOrSay gives v as JSON, or a text that says what could not be encoded, without its values.
+func encodeOrSay(v any) (data json.RawMessage) {
+	text := readable(func() any {
+		if err, ok := v.(error); ok && !isNil(v) {
+			if _, own := v.(json.Marshaler); !own {
+				return err.Error() // encoding/json would write most errors as {}
+			}
+		}
+		switch rv := reflect.ValueOf(v); rv.Kind() {
+		case reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+			if data = encode(v); data == nil {
+				return fmt.Sprint(v) // NaN
+			}
+		default:
+			if data = encode(v); data == nil {
+				return fmt.Sprintf("%s%T", unencodable, v)
+			}
 		}
 		return nil
 	})
-	return row, err
+	if text == nil {
+		return data
+	}
+	return quote(text.(string))
 }
 
 func rawOf(v any) any {
@@ -251,5 +289,5 @@ func rawOf(v any) any {
 	if data := encode(v); data != nil {
 		return string(data)
 	}
-	return fmt.Sprint(v)
+	return fmt.Sprintf("%s%T", unencodable, v)
 }

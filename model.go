@@ -71,23 +71,24 @@ func newModel(t reflect.Type, opts []Option) (*model, error) {
 // methods reads what the model itself says. Options win.
 func (m *model) methods() {
 	fresh := reflect.New(m.typ).Interface()
-	if p, ok := fresh.(interface{ AuditLogTarget() string }); ok && m.set.target == nil {
-		if err := guard("AuditLogTarget", func() error { m.set.target = p.AuditLogTarget(); return nil }); err != nil {
+	if p, ok := fresh.(interface{ AuditLogTarget() string }); ok && m.set.targets == nil {
+		if err := guard("AuditLogTarget", func() error {
+			m.set.targets = []target{{parent: p.AuditLogTarget()}}
+			return nil
+		}); err != nil {
 			m.set.errs = append(m.set.errs, err)
 		}
 	}
 	if _, ok := fresh.(interface{ AuditRepr() string }); ok && m.set.repr == nil {
 		m.set.repr = func(model any) string { return model.(interface{ AuditRepr() string }).AuditRepr() }
 	}
-	switch target := m.set.target.(type) {
-	case nil:
-	case string:
-		if strings.TrimSpace(target) == "" {
-			m.set.bad("target is empty, want a name such as \"hrm.Employee\" or a model")
-		}
-	default:
-		if _, ok := typeOf(target); !ok {
-			m.set.bad("target is a %T, want a name such as \"hrm.Employee\" or a model", target)
+	for _, t := range m.set.targets {
+		if name, ok := t.parent.(string); ok {
+			if strings.TrimSpace(name) == "" {
+				m.set.bad("target is empty, want a name such as \"hrm.Employee\" or a model")
+			}
+		} else if _, ok := typeOf(t.parent); !ok {
+			m.set.bad("target is a %T, want a name such as \"hrm.Employee\" or a model", t.parent)
 		}
 	}
 }

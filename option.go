@@ -16,8 +16,7 @@ type Option func(*settings)
 type settings struct {
 	typeName, appLabel       string
 	verboseName, verboseMany string
-	target                   any    // string or model; nil: none
-	via                      string // relation or foreign key that leads to the target
+	targets                  []target
 	repr                     func(model any) string
 	masked                   []string
 	maskers                  map[string]func(any) any
@@ -35,21 +34,33 @@ func (s *settings) bad(format string, args ...any) {
 	s.errs = append(s.errs, fmt.Errorf(format, args...))
 }
 
+// target is what one option Target says.
+type target struct {
+	parent any      // string or model
+	via    []string // a relation, or the fields of a foreign key, that lead to the parent
+}
+
+func (t target) same(o target) bool {
+	key := func(parent any) any {
+		if name, ok := parent.(string); ok {
+			return strings.ToLower(name)
+		}
+		return reflect.TypeOf(parent)
+	}
+	return key(t.parent) == key(o.parent) && slices.Equal(t.via, o.via)
+}
+
 // Target says that the model's changes are logged under a parent: "hrm.Employee", or a model such
 // as &Employee{}. The parent is found through the only relation between the two, or through a foreign
 // key called after it (EmployeeID); if there are several, via names the relation or the field of the
-// foreign key. A method AuditLogTarget() string on the model says the same.
+// foreign key, of a composite one all its fields in the order of the parent's primary key. A method
+// AuditLogTarget() string on the model says the same.
+//
+// A row with polymorphic owners is logged under the parent that its type column names, and as itself if
+// that is no target: several Target options name the models that it may belong to. Without a type column
+// a second one is an error, as a row has one history.
 func Target(parent any, via ...string) Option {
-	return func(s *settings) {
-		s.target = parent
-		switch len(via) {
-		case 0:
-		case 1:
-			s.via = via[0]
-		default:
-			s.bad("Target has %d relations, want at most one", len(via))
-		}
-	}
+	return func(s *settings) { s.targets = append(s.targets, target{parent, via}) }
 }
 
 // Mask says that the values of the fields are not recorded, only that they changed. Fields are named
@@ -174,12 +185,6 @@ func Repr(repr func(model any) string) Option { return func(s *settings) { s.rep
 
 // same reports whether two registrations say the same. Functions are compared by their code.
 func (s *settings) same(o *settings) bool {
-	target := func(t any) any {
-		if name, ok := t.(string); ok {
-			return strings.ToLower(name)
-		}
-		return reflect.TypeOf(t)
-	}
 	if len(s.maskers) != len(o.maskers) || len(s.labels) != len(o.labels) || funcOf(s.repr) != funcOf(o.repr) {
 		return false
 	}
@@ -197,7 +202,7 @@ func (s *settings) same(o *settings) bool {
 		return false
 	}
 	return s.typeName == o.typeName && s.appLabel == o.appLabel && s.verboseName == o.verboseName &&
-		s.verboseMany == o.verboseMany && target(s.target) == target(o.target) && s.via == o.via &&
+		s.verboseMany == o.verboseMany && slices.EqualFunc(s.targets, o.targets, target.same) &&
 		slices.Equal(s.masked, o.masked) && slices.Equal(s.unmasked, o.unmasked) && slices.Equal(s.excluded, o.excluded)
 }
 

@@ -39,6 +39,16 @@ type want struct {
 
 func (w want) rowKey() rowKey { return w.edge.parent.rowKey(w.space, w.edge.ref, w.key) }
 
+// parentOf gives the parent that row, an image of t in the database schema space, points at.
+func (t *table) parentOf(space string, row []any) (want, bool) {
+	for _, e := range t.edges {
+		if key, ok := e.parentKey(row); ok {
+			return want{e, e.space(space), key}, true
+		}
+	}
+	return want{}, false
+}
+
 // newParents takes the rows of the unit itself, whose images are the newest there are.
 func newParents(h *handle, conn gorm.ConnPool, inTx bool, items []*pending) *parents {
 	ps := &parents{handle: h, conn: conn, inTx: inTx, rows: make(map[rowKey][]any)}
@@ -60,17 +70,15 @@ func newParents(h *handle, conn gorm.ConnPool, inTx bool, items []*pending) *par
 
 // wants gives the parents that p is logged under: of a changed foreign key both.
 func (p *pending) wants() []want {
-	if p.table == nil || p.table.edge == nil || p.summary != nil || p.entry != nil && p.entry.base.ObjectType != "" {
+	if p.table == nil || p.summary != nil || p.entry != nil && p.entry.base.ObjectType != "" {
 		return nil
 	}
-	e := p.table.edge
 	var out []want
 	for _, image := range [][]any{p.before, p.after} {
-		key, ok := e.parentKey(image)
+		w, ok := p.table.parentOf(p.space(), image)
 		if !ok {
 			continue
 		}
-		w := want{e, e.space(p.space()), key}
 		if len(out) == 0 || out[0].rowKey() != w.rowKey() {
 			out = append(out, w)
 		}
@@ -98,11 +106,8 @@ func (ps *parents) load(ctx context.Context, items []*pending) error {
 		errs = append(errs, ps.read(ctx, open))
 		var next []want
 		for _, w := range open {
-			e := w.edge.parent.edge
-			if row := ps.rows[w.rowKey()]; e != nil && row != nil {
-				if key, ok := e.parentKey(row); ok {
-					next = append(next, want{e, e.space(w.space), key})
-				}
+			if up, ok := w.edge.parent.parentOf(w.space, ps.rows[w.rowKey()]); ok {
+				next = append(next, up)
 			}
 		}
 		open = next
@@ -256,11 +261,9 @@ func (ps *parents) find(w want) object {
 		if row == nil {
 			return object{table: t, id: w.id()}
 		}
-		if t.edge != nil {
-			if key, ok := t.edge.parentKey(row); ok {
-				w = want{t.edge, t.edge.space(w.space), key}
-				continue
-			}
+		if up, ok := t.parentOf(w.space, row); ok {
+			w = up
+			continue
 		}
 		return object{table: t, row: row, id: t.objectID(row)}
 	}

@@ -32,24 +32,19 @@ type unit struct {
 	unmade    int  // changes whose record could not be made
 	vetoed    int  // records that Config.Before did not want
 	cascaded  int64
-	processed map[*Batch]int64
+	processed map[*Batch]*processed
 }
 
 // assemble makes the records of a unit. conn is for reading parents; inTx says that it is in the
 // transaction.
 func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, items []*pending) *unit {
-	u := &unit{processed: make(map[*Batch]int64)}
+	u := &unit{processed: make(map[*Batch]*processed)}
 	items, merged := mergeRelations(items)
 	u.cascaded = suppress(items) + merged
 	ps := newParents(h, conn, inTx, items)
 	if err := ps.load(ctx, items); err != nil {
 		h.auditor.report(ctx, KindTarget, err)
 	}
-	type counted struct {
-		batch          *Batch
-		objectType, id string
-	}
-	seen := make(map[counted]bool)
 	for _, p := range items {
 		if p.suppressed {
 			continue
@@ -66,16 +61,19 @@ func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, it
 		}
 		u.records = append(u.records, records...)
 		if b := p.who.batch; b != nil && p.counts() {
-			r := &records[0]
-			c := counted{b, r.ObjectType, r.ObjectID}
-			if r.SourceModel != "" {
-				c.objectType, c.id = r.SourceModel, r.SourcePK
+			done := u.processed[b]
+			if done == nil {
+				done = &processed{}
+				u.processed[b] = done
 			}
-			if p.summary != nil {
-				u.processed[b] += p.summary.Rows
-			} else if !seen[c] {
-				seen[c] = true
-				u.processed[b]++
+			r := &records[0]
+			switch {
+			case p.summary != nil:
+				done.rows += p.summary.Rows
+			case r.SourceModel != "":
+				done.objects = append(done.objects, objectKey{r.SourceModel, r.SourcePK})
+			default:
+				done.objects = append(done.objects, objectKey{r.ObjectType, r.ObjectID})
 			}
 		}
 	}
@@ -159,7 +157,8 @@ func (h *handle) base(p *pending) event.Record {
 	if len(p.cascaded) > 0 {
 		setExtra(&r, ExtraCascaded, p.cascaded)
 	}
-	r.Reason, _ = h.auditor.rules.Text(r.Reason)
+	r.Reason, _ = h.auditor.rules.Document(r.Reason)
+	r.ObjectRepr, _ = h.auditor.rules.Document(r.ObjectRepr) // what an entry of Log says
 	r.Timestamp = p.time.UTC()
 	r.Action = p.action()
 	r.Service, r.Environment, r.Host = cfg.Service, cfg.Environment, cfg.Host
@@ -177,19 +176,15 @@ func setExtra(r *event.Record, name string, v any) {
 	r.Extra[name] = v
 }
 
-// maskExtra masks secrets in the application's own fields. Values that cannot be encoded as JSON are
-// written as texts: they must not cost the record.
+// maskExtra masks secrets in the application's own fields. Values that cannot be encoded as JSON must not
+// cost the record: what they are is said in their place.
 func (h *handle) maskExtra(r *event.Record) {
 	if len(r.Extra) == 0 {
 		return
 	}
 	masked := make(map[string]any, len(r.Extra))
 	for name, v := range r.Extra {
-		data := encode(v)
-		if data == nil {
-			data = quote(fmt.Sprint(v))
-		}
-		out, _ := decodeJSON(data)
+		out, _ := decodeJSON(encodeOrSay(v))
 		masked[name] = out
 	}
 	out, _ := h.auditor.rules.Value(masked)
@@ -252,7 +247,7 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	}
 	switch {
 	case p.entry != nil && p.entry.message != "":
-		text, _ := h.auditor.rules.Text(p.entry.message)
+		text, _ := h.auditor.rules.Document(p.entry.message)
 		r.ChangeMessage = event.TextMessage(text)
 	case len(rows) > 0 && (r.Action != event.ActionRestore || !onlyMarks):
 		r.ChangeMessage = event.TableMessage(rows)

@@ -116,7 +116,6 @@ func TestRegister_mistakes(t *testing.T) {
 		{"bad tags", &badTag{}, nil, []string{`"hide"`, `empty label`, "Nick"}},
 		{"empty target", &Category{}, []audit.Option{audit.Target(" ")}, []string{"target is empty"}},
 		{"odd target", &Category{}, []audit.Option{audit.Target(3)}, []string{"target is a int"}},
-		{"two relations", &Category{}, []audit.Option{audit.Target("x", "a", "b")}, []string{"2 relations"}},
 		{"bad name", &Category{}, []audit.Option{audit.TypeName("a b"), audit.AppLabel("a.b")}, []string{`"a b"`, `"a.b"`}},
 		{"nil option", &Category{}, []audit.Option{nil}, []string{"option is nil"}},
 		{"nil masker", &Category{}, []audit.Option{audit.MaskFunc("ID", nil)}, []string{"MaskFunc"}},

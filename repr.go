@@ -72,7 +72,7 @@ func (t *table) objectRepr(ctx context.Context, row []any, rules *mask.Rules, fa
 	if row == nil {
 		return ""
 	}
-	text, err := t.describe(ctx, row)
+	text, err := t.describe(ctx, row, rules)
 	if err != nil && failed != nil {
 		failed(err)
 	}
@@ -82,7 +82,7 @@ func (t *table) objectRepr(ctx context.Context, row []any, rules *mask.Rules, fa
 	if text = strings.TrimSpace(text); text == "" {
 		return t.fallbackRepr(t.objectID(row))
 	}
-	text, _ = rules.Text(strings.ToValidUTF8(text, "\uFFFD"))
+	text, _ = rules.Document(strings.ToValidUTF8(text, "\uFFFD"))
 	return cutRunes(text, maxRepr)
 }
 
@@ -91,7 +91,7 @@ func (t *table) fallbackRepr(id string) string {
 }
 
 // describe asks the model.
-func (t *table) describe(ctx context.Context, row []any) (text string, err error) {
+func (t *table) describe(ctx context.Context, row []any, rules *mask.Rules) (text string, err error) {
 	if t.model.typ == nil {
 		return "", nil // a map
 	}
@@ -102,7 +102,7 @@ func (t *table) describe(ctx context.Context, row []any) (text string, err error
 		return "", nil
 	}
 	err = guard(fmt.Sprintf("%s.String or AuditRepr", t.model.typ), func() error {
-		t.fillStruct(ctx, fresh.Elem(), row)
+		t.fillStruct(ctx, fresh.Elem(), row, rules)
 		if t.model.set.repr != nil {
 			text = t.model.set.repr(object)
 			return nil
@@ -114,14 +114,15 @@ func (t *table) describe(ctx context.Context, row []any) (text string, err error
 }
 
 // fillStruct sets the fields of a fresh model from an image. Masked and excluded fields stay empty, and
-// so does what cannot be converted.
-func (t *table) fillStruct(ctx context.Context, fresh reflect.Value, row []any) {
+// so does what cannot be converted; secrets inside texts and documents are replaced, as the model may put
+// them into words that no rule knows any more.
+func (t *table) fillStruct(ctx context.Context, fresh reflect.Value, row []any, rules *mask.Rules) {
 	for i := range t.columns {
 		c := &t.columns[i]
 		if c.masked || c.masker != nil || c.hidden || row[i] == nil {
 			continue
 		}
-		raw := row[i]
+		raw := c.withoutSecrets(row[i], rules)
 		if b, ok := raw.([]byte); ok && c.kind != kindBytes && c.kind != kindJSON {
 			raw = string(b) // decimals and texts of MariaDB
 		}
@@ -142,6 +143,27 @@ func (t *table) fillStruct(ctx context.Context, fresh reflect.Value, row []any) 
 			return c.field.Set(ctx, fresh, value)
 		})
 	}
+}
+
+// withoutSecrets gives a raw value of a column that is not masked itself.
+func (c *column) withoutSecrets(raw any, rules *mask.Rules) any {
+	if c.plain {
+		return raw
+	}
+	switch v := raw.(type) {
+	case string:
+		if text, masked := rules.Document(v); masked {
+			return text
+		}
+	case []byte:
+		if !utf8.Valid(v) {
+			return raw
+		}
+		if text, masked := rules.Document(string(v)); masked {
+			return []byte(text)
+		}
+	}
+	return raw
 }
 
 // cutRunes cuts s to n characters, the last of which then is an ellipsis.

@@ -22,7 +22,7 @@ type table struct {
 	columns []column
 	key     []int   // the primary key in columns; empty if there is none
 	repr    int     // the column that names a row for people; -1 if there is none
-	edge    *edge   // the way to the target; nil if there is none
+	edges   []*edge // the ways to the targets, of which a row has at most one
 	refs    [][]int // the sets of columns by which edges of other tables point here
 	capture capture.Model
 	// relations are those whose rows are in this join table; of a registered model there are none.
@@ -68,20 +68,19 @@ func compile(db *gorm.DB, models []*model, version uint64, rules *mask.Rules, ls
 		ts.byType[m.typ] = t
 	}
 	needed := make(map[*table][]*schema.Field)
-	links := make(map[*table]link)
+	links := make(map[*table][]link)
 	for _, t := range ts.list {
 		needed[t] = append(needed[t], t.schema.PrimaryFields...)
-		if t.model.set.target == nil {
-			continue
-		}
-		l, err := ts.link(t)
+		found, err := ts.links(t)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%w: model %s: %w", ErrRegistration, t.model.typ, err))
 			continue
 		}
-		links[t] = l
-		needed[t] = append(needed[t], l.fields()...)
-		needed[l.parent] = append(needed[l.parent], l.parentFields...)
+		links[t] = found
+		for _, l := range found {
+			needed[t] = append(needed[t], l.fields()...)
+			needed[l.parent] = append(needed[l.parent], l.parentFields...)
+		}
 	}
 	var finish []func() error
 	for _, t := range ts.list {
@@ -96,13 +95,15 @@ func compile(db *gorm.DB, models []*model, version uint64, rules *mask.Rules, ls
 			errs = append(errs, fmt.Errorf("%w: model %s: %w", ErrRegistration, t.model.typ, err))
 		}
 	}
-	for t, l := range links {
-		t.edge = l.edge(t)
+	for t, found := range links {
+		for _, l := range found {
+			t.edges = append(t.edges, l.edge(t))
+		}
 	}
 	errs = append(errs, ts.checkCycles()...)
 	for _, t := range ts.list {
-		if t.edge != nil {
-			t.edge.parent.addRef(t.edge.ref)
+		for _, e := range t.edges {
+			e.parent.addRef(e.ref)
 		}
 	}
 	for _, f := range finish {

@@ -65,21 +65,41 @@ func (e *edge) sortByKey() {
 	e.fk, e.ref, e.isKey = fk, slices.Clone(e.parent.key), true
 }
 
-// link finds the target of t and the relation that leads to it.
-func (ts *tables) link(t *table) (link, error) {
-	parent, err := ts.targetOf(t)
+// links finds the targets of t and the relations that lead to them.
+func (ts *tables) links(t *table) ([]link, error) {
+	var links []link
+	for _, target := range t.model.set.targets {
+		l, err := ts.link(t, target)
+		if err != nil {
+			return nil, err
+		}
+		links = append(links, l)
+	}
+	if len(links) < 2 {
+		return links, nil
+	}
+	for i, l := range links {
+		if len(l.kindFields) == 0 {
+			return nil, fmt.Errorf("it has several targets, but the relation to %s has no type column that says to which of them a row belongs", l.parent.model.fullName())
+		}
+		if slices.ContainsFunc(links[:i], func(o link) bool { return o.parent == l.parent }) {
+			return nil, fmt.Errorf("target %s is named twice", l.parent.model.fullName())
+		}
+	}
+	return links, nil
+}
+
+// link finds one target of t and the relation that leads to it.
+func (ts *tables) link(t *table, to target) (link, error) {
+	parent, err := ts.targetOf(to.parent)
 	if err != nil {
 		return link{}, err
 	}
-	via := t.model.set.via
 	found := relations(t, parent)
-	if via != "" {
-		found = slices.DeleteFunc(found, func(l named1) bool { return !l.is(via) })
+	if len(to.via) > 0 {
+		found = slices.DeleteFunc(found, func(l named1) bool { return !l.is(to.via) })
 		if len(found) == 0 {
-			if f := t.schema.LookUpField(via); f != nil && len(parent.schema.PrimaryFields) == 1 {
-				return link{parent: parent, childFields: []*schema.Field{f}, parentFields: parent.schema.PrimaryFields}, nil
-			}
-			return link{}, fmt.Errorf("target %s: no relation or foreign key %q leads to it", parent.model.fullName(), via)
+			return foreignKey(t, parent, to.via)
 		}
 	}
 	found = distinct(found)
@@ -100,9 +120,25 @@ func (ts *tables) link(t *table) (link, error) {
 	return link{}, fmt.Errorf("target %s: several relations lead to it (%s): name one with Target(…, relation)", parent.model.fullName(), strings.Join(names, ", "))
 }
 
-// targetOf finds the table that the model's target means.
-func (ts *tables) targetOf(t *table) (*table, error) {
-	target := t.model.set.target
+// foreignKey is the link over fields that hold the parent's primary key, in its order.
+func foreignKey(t, parent *table, names []string) (link, error) {
+	l := link{parent: parent, parentFields: parent.schema.PrimaryFields}
+	for _, name := range names {
+		f := t.schema.LookUpField(name)
+		if f == nil || f.DBName == "" {
+			return link{}, fmt.Errorf("target %s: no relation or foreign key %q leads to it", parent.model.fullName(), name)
+		}
+		l.childFields = append(l.childFields, f)
+	}
+	if len(names) != len(l.parentFields) {
+		return link{}, fmt.Errorf("target %s: the foreign key has %d fields (%s), want one for each of the %d of its primary key",
+			parent.model.fullName(), len(names), strings.Join(names, ", "), len(l.parentFields))
+	}
+	return l, nil
+}
+
+// targetOf finds the table that a target means.
+func (ts *tables) targetOf(target any) (*table, error) {
 	name, ok := target.(string)
 	if !ok {
 		typ, _ := typeOf(target)
@@ -131,9 +167,20 @@ type named1 struct {
 	name string
 }
 
-// is reports whether the link is meant by the name of a relation or of its only foreign key.
-func (l named1) is(name string) bool {
-	return l.name == name || len(l.childFields) == 1 && means(name, l.childFields[0])
+// is reports whether the link is meant by the name of a relation or by all fields of its foreign key.
+func (l named1) is(via []string) bool {
+	if len(via) == 1 && l.name == via[0] {
+		return true
+	}
+	if len(via) != len(l.childFields) {
+		return false
+	}
+	for _, name := range via {
+		if !slices.ContainsFunc(l.childFields, func(f *schema.Field) bool { return means(name, f) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // relations gives the links from t to parent that the two schemas declare.
@@ -204,20 +251,30 @@ func conventionalName(parent *table) string {
 func (ts *tables) checkCycles() []error {
 	var errs []error
 	for _, t := range ts.list {
-		path := []string{t.model.fullName()}
-		for e := t.edge; e != nil; e = e.parent.edge {
-			path = append(path, e.parent.model.fullName())
-			if e.parent == t {
-				errs = append(errs, fmt.Errorf("%w: model %s: its targets go in a circle: %s", ErrRegistration, t.model.typ, strings.Join(path, " -> ")))
-				t.edge = nil
-				break
-			}
-			if len(path) > len(ts.list)+1 {
-				break // a circle further on, which is reported there
-			}
+		if path := t.wayTo(t, nil); path != nil {
+			errs = append(errs, fmt.Errorf("%w: model %s: its targets go in a circle: %s -> %s", ErrRegistration, t.model.typ, t.model.fullName(), strings.Join(path, " -> ")))
+			t.edges = nil
 		}
 	}
 	return errs
+}
+
+// wayTo gives the names on the way over targets from t to another table, nil if there is none.
+func (t *table) wayTo(to *table, seen []*table) []string {
+	for _, e := range t.edges {
+		name := e.parent.model.fullName()
+		if e.parent == to {
+			return []string{name}
+		}
+		if slices.Contains(seen, e.parent) {
+			continue // a circle further on, which is reported there
+		}
+		seen = append(seen, e.parent)
+		if rest := e.parent.wayTo(to, seen); rest != nil {
+			return append([]string{name}, rest...)
+		}
+	}
+	return nil
 }
 
 // parentKey gives the values with which row, an image of the dependent, points at its parent; false
