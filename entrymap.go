@@ -124,7 +124,7 @@ func kindOfValue(v any) (kind, bool) {
 			}
 		}
 	}
-	raw := rawOf(v)
+	raw := readable(func() any { return rawOf(v) })
 	if raw == nil {
 		return kindString, false
 	}
