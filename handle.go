@@ -129,7 +129,11 @@ func (h *handle) captured(st *gorm.Statement, changes []capture.Change, summary 
 }
 
 func (h *handle) notCaptured(st *gorm.Statement, reason string) {
-	h.auditor.skipped(st.Context, st.Table, reason)
+	name := st.Table
+	if t := h.current(st.Context).find(st); t != nil {
+		name = t.schema.Table // with its database schema, as in the report
+	}
+	h.auditor.skipped(st.Context, name, reason)
 	if reason == capture.ReasonRaw && h.auditor.cfg.RecordUnattributed {
 		h.unattributed(st)
 	}
