@@ -7,6 +7,12 @@ import (
 	"time"
 )
 
+// Names that producers, consumers and operators agree on, unless they choose others.
+const (
+	DefaultGroup       = "audit-log-consumer" // name under which the broker keeps the offset
+	DefaultDeadLetters = "audit_logs_dlq"     // stream for messages that cannot be stored
+)
+
 // Defaults of Config.
 const (
 	DefaultStream         = "audit_logs_stream"

@@ -257,7 +257,7 @@ func pipelineEnv(t *testing.T) []string {
 	source.Stream = name
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		for _, stream := range []string{name, name + deadLetters} {
+		for _, stream := range []string{name, deadLetters(name)} {
 			c := source
 			c.Stream = stream
 			if err := rabbit.Delete(ctx, c); err != nil {

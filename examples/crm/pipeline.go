@@ -17,11 +17,6 @@ import (
 	"github.com/gormtrail/audit/stream/rabbit"
 )
 
-const (
-	consumerGroup = "audit-log-consumer"
-	deadLetters   = ".dead" // after the name of the stream
-)
-
 // pipelineTrail brings the records through RabbitMQ into OpenSearch:
 //
 //	audit -> spool (on this disk) -> relay -> RabbitMQ Stream -> consumer -> OpenSearch
@@ -39,7 +34,7 @@ func pipelineTrail(ctx context.Context, folder string) (t *trail, err error) {
 		source.Stream = rabbit.DefaultStream
 	}
 	dead := source
-	dead.Stream += deadLetters
+	dead.Stream = deadLetters(source.Stream)
 
 	// What was started is stopped in the opposite order, also if something cannot be started.
 	var stops stack
@@ -72,6 +67,15 @@ func pipelineTrail(ctx context.Context, folder string) (t *trail, err error) {
 	return &trail{config: audit.Config{Sink: queue}, store: index, close: stops.run}, nil
 }
 
+// deadLetters names the stream for messages that cannot be stored: that of "auditlog consume", or
+// one beside a stream of another name.
+func deadLetters(stream string) string {
+	if stream == rabbit.DefaultStream {
+		return consumer.DefaultDeadLetters
+	}
+	return stream + "_dlq"
+}
+
 // prepare makes what "auditlog setup" makes in production: the streams and the index template.
 func prepare(ctx context.Context, index *opensearch.Store, source, dead rabbit.Config) error {
 	_, err := index.Setup(ctx)
@@ -90,7 +94,7 @@ func startConsumer(ctx context.Context, stops *stack, index *opensearch.Store, s
 	}
 	stops.add(func(context.Context) error { return letters.Close() })
 	dial := func(ctx context.Context) (consumer.Source, error) {
-		s, err := rabbit.NewSource(ctx, source, consumerGroup, stream.SourceOptions{SingleActive: true})
+		s, err := rabbit.NewSource(ctx, source, consumer.DefaultGroup, stream.SourceOptions{SingleActive: true})
 		if err != nil {
 			return nil, err // not a Source that is nil
 		}

@@ -28,7 +28,7 @@ import (
 )
 
 // group is the name under which the broker keeps the consumer's offset.
-const group = "audit-log-consumer"
+const group = consumer.DefaultGroup
 
 // settings say where the servers are, and under which names the example works there.
 type settings struct {

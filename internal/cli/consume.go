@@ -19,11 +19,6 @@ import (
 	"github.com/gormtrail/audit/stream/rabbit"
 )
 
-const (
-	defaultGroup      = "audit-log-consumer"
-	defaultDeadLetter = "audit_logs_dlq"
-)
-
 type consumeFlags struct {
 	name, group, deadLetters, health string
 	batchSize                        int
@@ -55,8 +50,8 @@ active, and another takes over when it goes.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.name, "consumer-name", host, "label of this consumer in logs; by default the name of the host")
-	flags.StringVar(&f.group, "group", defaultGroup, "name under which the broker keeps the offset")
-	flags.StringVar(&f.deadLetters, "dead-letters", defaultDeadLetter, "stream for messages that cannot be stored")
+	flags.StringVar(&f.group, "group", consumer.DefaultGroup, "name under which the broker keeps the offset")
+	flags.StringVar(&f.deadLetters, "dead-letters", consumer.DefaultDeadLetters, "stream for messages that cannot be stored")
 	flags.StringVar(&f.health, "health-address", "", "address to serve /healthz at, such as 127.0.0.1:8081: the numbers as JSON, with 200 while records flow and else 503")
 	flags.IntVar(&f.batchSize, "batch-size", consumer.DefaultBatchSize, "most records written at once")
 	flags.DurationVar(&f.batchAge, "batch-age", consumer.DefaultBatchAge, "how long a record waits for others at most")

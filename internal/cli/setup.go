@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/store/opensearch"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -37,7 +38,7 @@ only be changed by a policy of RabbitMQ. The stream of dead letters has none.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.deadLetters, "dead-letters", defaultDeadLetter, "stream for messages that cannot be stored")
+	flags.StringVar(&f.deadLetters, "dead-letters", consumer.DefaultDeadLetters, "stream for messages that cannot be stored")
 	flags.DurationVar(&f.limits.MaxAge, "max-age", 0, "remove segments whose newest message is older, such as 2160h; 0 is no limit")
 	flags.Int64Var(&f.limits.MaxBytes, "max-bytes", 0, "remove segments when the stream is larger; 0 is no limit")
 	flags.Int64Var(&f.limits.SegmentBytes, "segment-bytes", 0, "size of a segment; 0 is the broker's default, 500 MB")
