@@ -38,7 +38,8 @@ nothing is lost meanwhile, because the offset stays. A message that is no record
 will never take, goes to the stream of dead letters with the reason.
 
 The broker keeps the offset under the name of the group. Of several consumers of one group one is
-active, and another takes over when it goes.`,
+active, and another takes over when it goes. With RABBITMQ_STREAM_PARTITIONS the stream is a super
+stream, whose partitions are all read, and each has its active consumer.`,
 		Example: "  auditlog consume --consumer-name worker-01",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runConsume(cmd.Context(), c, f)
@@ -68,7 +69,7 @@ func pipelineConfig(c *common, deadLetters string) (source, dead rabbit.Config, 
 	target, err2 := opensearch.ConfigFromEnv(c.getenv)
 	target.Logger = c.log
 	dead = source
-	dead.Stream = deadLetters
+	dead.Stream, dead.Partitions = deadLetters, 0
 	var err3 error
 	switch {
 	case deadLetters == "" || len(deadLetters) > 255:
@@ -114,22 +115,29 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 	}
 	defer func() { _ = letters.Close() }()
 
-	dial := func(ctx context.Context) (consumer.Source, error) {
-		// A dead letter must have its place before the first is needed.
-		if err := exists(ctx, dead); err != nil {
-			return nil, withHint(err)
-		}
-		s, err := rabbit.NewSource(ctx, source, f.group, stream.SourceOptions{SingleActive: f.singleActive})
-		if err != nil {
-			return nil, withHint(err)
-		}
-		return s, nil
-	}
-	service, err := consumer.New(dial, to, letters, consumer.Config{
-		Stream: source.Stream, Name: f.name, BatchSize: f.batchSize, BatchAge: f.batchAge, Logger: c.log,
-	})
+	parts, err := sources(ctx, c, source)
 	if err != nil {
-		return usage(err)
+		return nil //nolint:nilerr // stopped before the super stream was there
+	}
+	services := make([]*consumer.Consumer, len(parts))
+	for i, part := range parts {
+		dial := func(ctx context.Context) (consumer.Source, error) {
+			// A dead letter must have its place before the first is needed.
+			if err := rabbit.Exists(ctx, dead); err != nil {
+				return nil, withHint(err)
+			}
+			s, err := rabbit.NewSource(ctx, part, f.group, stream.SourceOptions{SingleActive: f.singleActive})
+			if err != nil {
+				return nil, withHint(err)
+			}
+			return s, nil
+		}
+		services[i], err = consumer.New(dial, to, letters, consumer.Config{
+			Stream: part.Stream, Name: f.name, BatchSize: f.batchSize, BatchAge: f.batchAge, Logger: c.log,
+		})
+		if err != nil {
+			return usage(err)
+		}
 	}
 	c.log.InfoContext(ctx, "reads and writes", slog.String("source", source.String()), slog.String("group", f.group),
 		slog.Any("opensearch", target.Addresses), slog.String("index_prefix", target.IndexPrefix), slog.String("dead_letters", f.deadLetters))
@@ -139,9 +147,53 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 		c.log.InfoContext(ctx, "opensearch is there", slog.String("version", v.Number), slog.String("cluster", v.Cluster))
 	}
 	if f.health == "" {
-		return service.Run(ctx)
+		return runAll(ctx, services)
 	}
-	return runWithHealth(ctx, c, f.health, service)
+	return runWithHealth(ctx, c, f.health, services)
+}
+
+// sources gives the configurations of what is to be read: the stream, or the partitions of the super
+// stream, for which it waits. The error is the end of ctx.
+func sources(ctx context.Context, c *common, source rabbit.Config) ([]rabbit.Config, error) {
+	if source.Partitions == 0 {
+		return []rabbit.Config{source}, nil
+	}
+	for {
+		names, err := rabbit.Partitions(ctx, source)
+		if err == nil {
+			parts := make([]rabbit.Config, len(names))
+			for i, name := range names {
+				parts[i] = source
+				parts[i].Stream, parts[i].Partitions = name, 0
+			}
+			return parts, nil
+		}
+		c.log.WarnContext(ctx, "no super stream, trying again", slog.Any("error", withHint(err)))
+		select {
+		case <-time.After(partitionPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// partitionPause is how long to wait before the partitions are asked for again.
+const partitionPause = 5 * time.Second
+
+// runAll runs the services until ctx ends or one of them does.
+func runAll(ctx context.Context, services []*consumer.Consumer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error)
+	for _, service := range services {
+		go func() { ended <- service.Run(ctx) }()
+	}
+	var errs []error
+	for range services {
+		errs = append(errs, <-ended)
+		cancel()
+	}
+	return errors.Join(errs...)
 }
 
 // withHint adds what to do about a missing stream.
@@ -152,25 +204,26 @@ func withHint(err error) error {
 	return err
 }
 
-// exists asks whether the stream is there; the error wraps stream.ErrNotExist if it is not.
-func exists(ctx context.Context, config rabbit.Config) error {
-	p, err := rabbit.NewPublisher(ctx, config, "")
-	if err != nil {
-		return err
-	}
-	return p.Close()
-}
-
-// runWithHealth runs the service with its numbers over HTTP.
-func runWithHealth(ctx context.Context, c *common, address string, service *consumer.Consumer) error {
+// runWithHealth runs the services with their numbers over HTTP: an object, or a list of them if there
+// are several.
+func runWithHealth(ctx context.Context, c *common, address string, services []*consumer.Consumer) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		s := service.Stats()
-		w.Header().Set("Content-Type", "application/json")
-		if s.State != consumer.StateRunning {
-			w.WriteHeader(http.StatusServiceUnavailable)
+		all := make([]consumer.Stats, len(services))
+		status := http.StatusOK
+		for i, service := range services {
+			all[i] = service.Stats()
+			if all[i].State != consumer.StateRunning {
+				status = http.StatusServiceUnavailable
+			}
 		}
-		_ = json.NewEncoder(w).Encode(s)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		if len(all) == 1 {
+			_ = json.NewEncoder(w).Encode(all[0])
+			return
+		}
+		_ = json.NewEncoder(w).Encode(all)
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -188,7 +241,7 @@ func runWithHealth(ctx context.Context, c *common, address string, service *cons
 	case err := <-served:
 		return err
 	}
-	err := service.Run(ctx)
+	err := runAll(ctx, services)
 	cancel()
 	return errors.Join(err, <-served)
 }

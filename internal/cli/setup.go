@@ -31,7 +31,11 @@ error, and the rest is done nevertheless.
 
 Streams have no limits by default. RabbitMQ removes the oldest messages of a stream with limits whether
 they were read or not: choose them longer than the longest outage. Limits of a stream that exists can
-only be changed by a policy of RabbitMQ. The stream of dead letters has none.`,
+only be changed by a policy of RabbitMQ. The stream of dead letters has none.
+
+With RABBITMQ_STREAM_PARTITIONS the stream of records is a super stream: records are spread by their
+object, whose order is kept. The number of partitions is fixed for ever. A stream that somebody else has
+made is used as it is; the account then needs no permission to declare.`,
 		Example: "  auditlog setup --max-age 2160h --max-bytes 50000000000",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runSetup(cmd.Context(), c, f, p.Stdout)
@@ -78,7 +82,7 @@ func runSetup(ctx context.Context, c *common, f setupFlags, out io.Writer) error
 }
 
 func setupStream(ctx context.Context, config rabbit.Config, limits rabbit.Limits, say func(string, ...any)) error {
-	err := exists(ctx, config)
+	err := rabbit.Exists(ctx, config)
 	missing := errors.Is(err, stream.ErrNotExist)
 	if err != nil && !missing {
 		return err
@@ -88,8 +92,13 @@ func setupStream(ctx context.Context, config rabbit.Config, limits rabbit.Limits
 		return nil
 	}
 	switch err := rabbit.Declare(ctx, config, limits); {
+	case err != nil && !missing && errors.Is(err, rabbit.ErrAuthentication):
+		say("stream %s: is there; user %s may not declare, so that its limits are not known", config.Stream, config.User)
+		return nil
 	case err != nil:
 		return err
+	case config.Partitions > 0 && missing:
+		say("super stream %s: made, with %d partitions", config.Stream, config.Partitions)
 	case missing:
 		say("stream %s: made", config.Stream)
 	default:

@@ -46,6 +46,12 @@ type Config struct {
 	//
 	// Defaults to "audit_logs_stream".
 	Stream string
+	// Partitions is the number of partitions if the stream is a super stream, at most 255. It is fixed when
+	// the super stream is made, and must be the same everywhere: it decides to which partition a record
+	// goes. See SuperPublisher.
+	//
+	// Defaults to 0: a stream without partitions.
+	Partitions int
 	// TLS switches encryption on. An empty ServerName is set to the host; all nodes of a cluster must
 	// have certificates for it.
 	//
@@ -123,6 +129,9 @@ func (c Config) Validate() error {
 	if len(c.Stream) > 255 {
 		bad("Config.Stream has %d bytes, want at most 255", len(c.Stream))
 	}
+	if c.Partitions < 0 || c.Partitions > 255 {
+		bad("Config.Partitions is %d, want 0 (no super stream) or 1 to 255", c.Partitions)
+	}
 	if c.Heartbeat < 3*time.Second {
 		bad("Config.Heartbeat is %v, want 0 (default) or at least 3s", c.Heartbeat)
 	}
@@ -139,7 +148,11 @@ func (c Config) String() string {
 	if c.TLS != nil {
 		scheme += "+tls"
 	}
-	return fmt.Sprintf("%s://%s@%s:%d/%s stream %s", scheme, c.User, c.Host, c.Port, c.VHost, c.Stream)
+	kind := "stream"
+	if c.Partitions > 0 {
+		kind = fmt.Sprintf("super stream of %d partitions", c.Partitions)
+	}
+	return fmt.Sprintf("%s://%s@%s:%d/%s %s %s", scheme, c.User, c.Host, c.Port, c.VHost, kind, c.Stream)
 }
 
 // GoString keeps the password out of %#v.

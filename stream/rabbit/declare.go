@@ -37,11 +37,16 @@ func (l Limits) validate() error {
 	return errors.Join(errs...)
 }
 
-// Declare makes the stream, if it does not exist. If it exists with other limits, the error wraps
-// ErrDeclared. It needs the permission to configure, which publishers and sources do not.
+// Declare makes the stream, or with Config.Partitions the super stream, if it does not exist. If it
+// exists with other limits, the error wraps ErrDeclared, and ErrPartitions with another number of
+// partitions; the limits of a super stream that exists are not compared. It needs the permission to
+// configure, which publishers and sources do not.
 func Declare(ctx context.Context, config Config, limits Limits) error {
 	if err := limits.validate(); err != nil {
 		return err
+	}
+	if config.Partitions > 0 {
+		return declareSuper(ctx, config, limits)
 	}
 	return do(ctx, config, "declare stream", func(env *client.Environment, name string) error {
 		options := client.NewStreamOptions().SetMaxAge(limits.MaxAge)
@@ -55,10 +60,41 @@ func Declare(ctx context.Context, config Config, limits Limits) error {
 	})
 }
 
+func declareSuper(ctx context.Context, config Config, limits Limits) error {
+	return do(ctx, config, "declare super stream", func(env *client.Environment, name string) error {
+		options := client.NewPartitionsOptions(config.Partitions).SetMaxAge(limits.MaxAge)
+		if limits.MaxBytes > 0 {
+			options.SetMaxLengthBytes(client.ByteCapacity{}.B(limits.MaxBytes))
+		}
+		if limits.SegmentBytes > 0 {
+			options.SetMaxSegmentSizeBytes(client.ByteCapacity{}.B(limits.SegmentBytes))
+		}
+		if err := env.DeclareSuperStream(name, options); err != nil {
+			return err
+		}
+		_, err := partitions(env, name, config.Partitions) // one that exists may have others
+		return err
+	})
+}
+
+// Exists gives nil if the stream, or with Config.Partitions the super stream, is there and can be
+// written to. If it is not there, the error wraps stream.ErrNotExist. It needs no permission to
+// configure.
+func Exists(ctx context.Context, config Config) error {
+	p, err := Dialer(config)(ctx, "")
+	if err != nil {
+		return err
+	}
+	return p.Close()
+}
+
 // Delete removes the stream with all its messages and offsets. If there is none, the error wraps
 // stream.ErrNotExist.
 func Delete(ctx context.Context, config Config) error {
 	return do(ctx, config, "delete stream", func(env *client.Environment, name string) error {
+		if config.Partitions > 0 {
+			return env.DeleteSuperStream(name)
+		}
 		return env.DeleteStream(name)
 	})
 }

@@ -26,6 +26,7 @@ const (
 	EnvKeyFile      = "RABBITMQ_STREAM_KEY_FILE"      // PEM; key of the client certificate
 	EnvServerName   = "RABBITMQ_STREAM_SERVER_NAME"   // name in the server's certificate; default the host
 	EnvFixedAddress = "RABBITMQ_STREAM_FIXED_ADDRESS" // true: Config.FixedAddress
+	EnvPartitions   = "RABBITMQ_STREAM_PARTITIONS"    // number of partitions of a super stream
 )
 
 // ConfigFromEnv gives the Config that the environment describes; getenv is os.Getenv or like it. All
@@ -56,6 +57,14 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 			bad(EnvPort, "%q is not a port, want 1 to 65535", value)
 		} else {
 			c.Port = port
+		}
+	}
+	if value := getenv(EnvPartitions); value != "" {
+		partitions, err := strconv.Atoi(value)
+		if err != nil || partitions < 0 || partitions > 255 {
+			bad(EnvPartitions, "%q is no number of partitions, want 0 (no super stream) or 1 to 255", value)
+		} else {
+			c.Partitions = partitions
 		}
 	}
 	if flag(EnvTLS) {

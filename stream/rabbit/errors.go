@@ -17,6 +17,9 @@ var (
 	ErrNoStreamServer = errors.New("rabbit: no stream listener")
 	// ErrDeclared is returned, wrapped, by Declare if the stream exists with other limits.
 	ErrDeclared = errors.New("rabbit: stream exists with other limits")
+	// ErrPartitions is returned, wrapped, if a super stream has not as many partitions as
+	// Config.Partitions says.
+	ErrPartitions = errors.New("rabbit: super stream has another number of partitions")
 )
 
 // explain gives the client's error in words that name what is wrong.
@@ -32,6 +35,8 @@ func (c Config) explain(what string, err error) error {
 		return fmt.Errorf("%w: %s: user %q has no permission to %s", ErrAuthentication, c.Host, c.User, what)
 	case errors.Is(err, client.StreamDoesNotExist):
 		return fmt.Errorf("%w: %q on %s", stream.ErrNotExist, c.Stream, c.Host)
+	case errors.Is(err, ErrPartitions):
+		return err
 	case errors.Is(err, client.PreconditionFailed):
 		return fmt.Errorf("%w: %q on %s", ErrDeclared, c.Stream, c.Host)
 	}

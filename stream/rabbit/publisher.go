@@ -53,6 +53,9 @@ func NewPublisher(ctx context.Context, config Config, producerName string) (*Pub
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
+	if config.Partitions > 0 {
+		return nil, fmt.Errorf("rabbit: Config.Partitions is %d: a super stream has a SuperPublisher", config.Partitions)
+	}
 	if len(producerName) > 255 {
 		return nil, fmt.Errorf("rabbit: producer name has %d bytes, want at most 255", len(producerName))
 	}
@@ -320,9 +323,17 @@ func framed(m stream.Message) int {
 	return n
 }
 
-// Dialer gives the function with which a relay makes publishers for the stream.
+// Dialer gives the function with which a relay makes publishers for the stream, or for the super stream
+// if Config.Partitions is set.
 func Dialer(config Config) func(ctx context.Context, producerName string) (stream.Publisher, error) {
 	return func(ctx context.Context, producerName string) (stream.Publisher, error) {
+		if config.Partitions > 0 {
+			p, err := NewSuperPublisher(ctx, config, producerName)
+			if err != nil {
+				return nil, err // not a SuperPublisher that is nil
+			}
+			return p, nil
+		}
 		p, err := NewPublisher(ctx, config, producerName)
 		if err != nil {
 			return nil, err // not a Publisher that is nil

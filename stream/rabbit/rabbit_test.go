@@ -24,6 +24,7 @@ import (
 
 var (
 	_ stream.Publisher = (*rabbit.Publisher)(nil)
+	_ stream.Publisher = (*rabbit.SuperPublisher)(nil)
 	_ stream.Source    = (*rabbit.Source)(nil)
 	_ stream.Inspector = (*rabbit.Source)(nil)
 )

@@ -38,6 +38,9 @@ func NewSource(ctx context.Context, config Config, group string, options stream.
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
+	if config.Partitions > 0 {
+		return nil, fmt.Errorf("rabbit: Config.Partitions is %d: make a source for each of the Partitions", config.Partitions)
+	}
 	if group == "" || len(group) > 255 {
 		return nil, fmt.Errorf("rabbit: group is %q, want 1 to 255 bytes", group)
 	}
