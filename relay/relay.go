@@ -19,7 +19,7 @@ type Relay struct {
 	stats   Stats
 	highest uint64 // sequence up to which something was sent in this life
 	warned  time.Time
-	oldest  time.Time     // when the oldest unconfirmed record was sent; zero: none
+	since   time.Time     // from when on something waits and nothing was confirmed; zero: nothing waits
 	changed chan struct{} // closed and replaced when something is acknowledged
 }
 
@@ -65,6 +65,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // failed counts an error. It warns when the stream is lost, and then once a minute.
 func (r *Relay) failed(ctx context.Context, err error, pause time.Duration) {
+	waits := r.waits(ctx)
 	r.mu.Lock()
 	now := r.config.Now()
 	loud := r.stats.Connected || now.Sub(r.warned) >= time.Minute
@@ -74,7 +75,11 @@ func (r *Relay) failed(ctx context.Context, err error, pause time.Duration) {
 	r.stats.Connected = false
 	r.stats.Failures++
 	r.stats.LastError, r.stats.LastErrorTime = err, now
-	r.stats.Unconfirmed, r.oldest = 0, time.Time{}
+	r.stats.Blocked = r.stats.Blocked || errors.Is(err, ErrNoConfirm)
+	r.stats.Unconfirmed = 0
+	if waits && r.since.IsZero() {
+		r.since = now
+	}
 	r.mu.Unlock()
 	level := slog.LevelDebug
 	if loud {
@@ -82,6 +87,14 @@ func (r *Relay) failed(ctx context.Context, err error, pause time.Duration) {
 	}
 	r.config.Logger.Log(ctx, level, "relay: stream lost, trying again", slog.String("producer", r.queue.Producer()),
 		slog.Any("error", err), slog.Duration("pause", pause))
+}
+
+// waits reports whether the queue has something to send.
+func (r *Relay) waits(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, r.config.MinPause)
+	defer cancel()
+	last, err := r.queue.Last(ctx)
+	return err != nil || last > r.queue.Acknowledged() // what cannot be asked may well wait
 }
 
 // Flush waits until everything that is in the queue now is acknowledged, or ctx ends; then it gives a
@@ -118,9 +131,15 @@ type Stats struct {
 	// Sent counts records handed to a publisher, Resent those among them that had been before, Confirmed
 	// those the stream has confirmed, Quarantined those put aside because they are too large.
 	Sent, Resent, Confirmed, Quarantined uint64
-	// Unconfirmed is how many wait for a confirm, ConfirmAge how long the oldest of them has.
+	// Unconfirmed is how many were sent on this connection and wait for a confirm.
 	Unconfirmed int
-	ConfirmAge  time.Duration
+	// ConfirmAge is for how long nothing was confirmed though something waited for it, with or without a
+	// connection; 0 while nothing waits.
+	ConfirmAge time.Duration
+	// Blocked says that the broker takes connections and messages and confirms nothing, as one does that
+	// is frozen or short of disk space: from the first time that Config.ConfirmTimeout has passed so
+	// until the next confirm.
+	Blocked bool
 	// Connections counts publishers that were made, Failures those that failed or could not be made.
 	Connections, Failures uint64
 	// LastError is the last failure, nil if there was none; it stays when the stream is found again.
@@ -133,8 +152,8 @@ func (r *Relay) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	stats := r.stats
-	if !r.oldest.IsZero() {
-		stats.ConfirmAge = max(0, r.config.Now().Sub(r.oldest))
+	if !r.since.IsZero() {
+		stats.ConfirmAge = max(0, r.config.Now().Sub(r.since))
 	}
 	return stats
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/stream"
 )
 
@@ -33,10 +34,14 @@ func (r *Relay) session(ctx context.Context) (progress bool, err error) {
 		return false, err
 	}
 	defer func() { _ = publisher.Close() }() // everything it could say was said by Err
+	waits := r.waits(ctx)
 	r.mu.Lock()
 	r.stats.Connected = true
 	r.stats.Connections++
 	again := r.stats.Failures > 0
+	if !waits {
+		r.since = time.Time{}
+	}
 	r.mu.Unlock()
 	if again {
 		r.config.Logger.InfoContext(ctx, "relay: stream found again", slog.String("producer", r.queue.Producer()))
@@ -134,6 +139,7 @@ func (s *session) publish(ctx context.Context, batch []stream.Message) error {
 			}
 			return err
 		}
+		failpoint.Hit(failpoint.PubSent)
 		s.sent(batch[:handed])
 		if batch = batch[handed:]; len(batch) == 0 || tooLarge == nil {
 			return nil
@@ -144,7 +150,7 @@ func (s *session) publish(ctx context.Context, batch []stream.Message) error {
 		if err := r.queue.Quarantine(ctx, batch[0], tooLarge); err != nil {
 			return err
 		}
-		s.window.add(batch[0], r.config.Now(), true)
+		s.window.add(batch[0], true)
 		batch = batch[1:]
 		r.mu.Lock()
 		r.stats.Quarantined++
@@ -163,7 +169,7 @@ func (s *session) sent(messages []stream.Message) {
 	r := s.relay
 	now := r.config.Now()
 	for _, m := range messages {
-		s.window.add(m, now, false)
+		s.window.add(m, false)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,15 +180,9 @@ func (s *session) sent(messages []stream.Message) {
 		}
 	}
 	r.highest = max(r.highest, messages[len(messages)-1].Seq)
-	s.updateAge()
-}
-
-// updateAge brings the numbers up to date. The caller holds relay.mu.
-func (s *session) updateAge() {
-	r := s.relay
-	r.stats.Unconfirmed, r.oldest = len(s.window.entries), time.Time{}
-	if len(s.window.entries) > 0 {
-		r.oldest = s.window.entries[0].sent
+	r.stats.Unconfirmed = len(s.window.entries)
+	if r.since.IsZero() {
+		r.since = now
 	}
 }
 
@@ -195,13 +195,18 @@ func (s *session) confirm(ctx context.Context, upTo uint64) error {
 	}
 	s.watchdog.Reset(r.config.ConfirmTimeout)
 	s.progress = true
+	failpoint.Hit(failpoint.PubConfirmed)
 	if err := r.queue.Acknowledge(ctx, done); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.Confirmed += uint64(confirmed)
-	s.updateAge()
+	r.stats.Unconfirmed = len(s.window.entries)
+	r.stats.Blocked = false
+	if r.since = (time.Time{}); len(s.window.entries) > 0 {
+		r.since = r.config.Now()
+	}
 	close(r.changed)
 	r.changed = make(chan struct{})
 	return nil
@@ -219,6 +224,7 @@ func (r *Relay) read(ctx context.Context, batches chan<- []stream.Message) error
 		if len(batch) == 0 {
 			continue
 		}
+		failpoint.Hit(failpoint.RelayClaimed)
 		after = batch[len(batch)-1].Seq
 		if len(batch) < r.config.Batch && r.config.Linger > 0 {
 			batch, after = r.linger(ctx, batch, after)

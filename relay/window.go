@@ -1,10 +1,6 @@
 package relay
 
-import (
-	"time"
-
-	"github.com/gormtrail/audit/stream"
-)
+import "github.com/gormtrail/audit/stream"
 
 // window has what was published and is not acknowledged, in order.
 type window struct {
@@ -15,12 +11,11 @@ type window struct {
 type entry struct {
 	seq     uint64
 	size    int
-	sent    time.Time
 	skipped bool // put aside: counts as done
 }
 
-func (w *window) add(m stream.Message, now time.Time, skipped bool) {
-	e := entry{seq: m.Seq, size: len(m.Payload), sent: now, skipped: skipped}
+func (w *window) add(m stream.Message, skipped bool) {
+	e := entry{seq: m.Seq, size: len(m.Payload), skipped: skipped}
 	w.entries = append(w.entries, e)
 	w.bytes += e.size
 }
