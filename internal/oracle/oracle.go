@@ -1,6 +1,6 @@
-// Package oracle says what really happened in a database: it reads whole tables before and after, and
-// replays recorded changes from one to the other. It is for tests, and knows nothing of how changes are
-// captured.
+// Package oracle says what really happened: in a database, by reading whole tables before and after and
+// replaying recorded changes from one to the other; and in a delivery, by a book of what was written. It
+// is for tests, and knows nothing of how changes are captured or carried.
 package oracle
 
 import (
