@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/filelock"
 )
 
 const (
@@ -40,10 +41,9 @@ type identity struct {
 // producerName is the form of a producer name. It goes into records without quoting.
 var producerName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}/[0-9a-f-]{36}$`)
 
-// release unlocks: closing alone would not, while a child that is just being started holds a copy of
-// the descriptor.
+// release gives the folder back.
 func (f *folder) release() {
-	unlock(f.lock)
+	filelock.Release(f.lock)
 	_ = f.lock.Close()
 }
 
@@ -99,7 +99,7 @@ func claim(dir, service string) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	ok, err := tryLock(lock)
+	ok, err := filelock.Try(lock)
 	if err != nil || !ok {
 		_ = lock.Close()
 		if err != nil {
