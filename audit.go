@@ -62,7 +62,7 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 	h.tables.Store(ts)
 	h.txSink = a.cfg.TxSink
 	if a.cfg.embedded() {
-		if h.txSink, err = a.openEmbedded(db); err != nil {
+		if h.txSink, err = a.openEmbedded(db, ts.policies); err != nil {
 			return err
 		}
 	}

@@ -23,18 +23,6 @@ const (
 	ScopeAll
 )
 
-// Policy says what happens to a write whose record fails.
-type Policy int
-
-const (
-	// Continue never fails or breaks the application's write. What could not be recorded is counted in
-	// Stats, given to Config.OnError and logged.
-	Continue Policy = iota
-	// Strict fails the write if its record cannot be written: no record, no write. It needs a sink that
-	// writes in the transaction.
-	Strict
-)
-
 // Defaults of a Config.
 const (
 	DefaultTable               = "audit_logs"
@@ -53,7 +41,8 @@ type Config struct {
 	Registry *Registry
 
 	// Sink takes the records after COMMIT: a spool, a file, a Tee of several. An error of it cannot
-	// undo the change, so the policy Strict refuses it.
+	// undo the change, so alone it is refused with the policy Strict; beside a TxSink, which is what
+	// Strict holds for, its errors are counted.
 	//
 	// Defaults to none.
 	Sink Sink
@@ -87,6 +76,14 @@ type Config struct {
 	//
 	// Defaults to Continue.
 	Policy Policy
+	// Policies are the policies of some models and actions instead of Policy: Critical for what must not
+	// happen unrecorded, Telemetry for what is not worth waiting for. The most exact rule counts: of a
+	// model and an action, of a model, of an action. The option UsePolicy of a model is such a rule; two
+	// that say different things of the same records are an error. In a transaction with records of several
+	// policies one that is Strict and fails is enough to fail it.
+	//
+	// Defaults to none.
+	Policies []PolicyRule
 
 	// MaxRows, MaxStatementBytes and MaxTransactionBytes bound the memory for images: of a statement
 	// that changes more rows or bytes, or of a transaction with more bytes, one summary record says how
@@ -199,11 +196,11 @@ func (c Config) validate() error {
 	if c.Scope != ScopeContext && c.Scope != ScopeAll {
 		bad("Scope is %d, want ScopeContext or ScopeAll", c.Scope)
 	}
-	if c.Policy != Continue && c.Policy != Strict {
-		bad("Policy is %d, want Continue or Strict", c.Policy)
+	if !c.Policy.valid() {
+		bad("Policy is %d, want Continue, Strict or BestEffort", int(c.Policy))
 	}
-	if c.Policy == Strict && c.Sink != nil {
-		bad("Policy is Strict, but Config.Sink takes records after COMMIT, when it is too late to fail the write: use the embedded store or a TxSink")
+	if c.Policy == Strict && c.Sink != nil && c.TxSink == nil {
+		bad("Policy is Strict, but Config.Sink takes records after COMMIT, when it is too late to fail the write: use the embedded store or a TxSink, or Config.Policies for actions that are no changes of rows")
 	}
 	embedded := c.embedded()
 	if !embedded && c.Table != "" {

@@ -10,9 +10,12 @@ import (
 )
 
 // openEmbedded gives the store in the handle's own database.
-func (a *Auditor) openEmbedded(db *gorm.DB) (TxSink, error) {
+//
+// With several policies an error of it must leave the transaction usable, and whether it fails is decided here.
+func (a *Auditor) openEmbedded(db *gorm.DB, ps *policies) (TxSink, error) {
+	strict := ps.base == Strict && len(ps.rules) == 0
 	store, err := sqlstore.New(db, sqlstore.Config{
-		Table: a.cfg.Table, SkipMigrate: a.cfg.SkipMigrate, Strict: a.cfg.Policy == Strict, Logger: a.cfg.Logger,
+		Table: a.cfg.Table, SkipMigrate: a.cfg.SkipMigrate, Strict: strict, Logger: a.cfg.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("audit: embedded store: %w", err)

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -50,7 +51,7 @@ func (h *handle) hooks() capture.Hooks {
 		Captured: h.captured,
 		Skipped:  h.notCaptured,
 		Failed:   h.captureFailed,
-		Strict:   h.auditor.cfg.Policy == Strict,
+		Strict:   h.strict,
 		InTx:     h.txSink != nil,
 	}
 }
@@ -77,7 +78,9 @@ func (h *handle) current(ctx context.Context) *tables {
 func (h *handle) compile() (*tables, error) {
 	models, version, err := h.auditor.cfg.Registry.state()
 	ts, compileErr := compile(h.db, models, version, &h.auditor.rules, h.auditor.labelsOf(h.db))
-	return ts, errors.Join(err, compileErr)
+	var policyErr error
+	ts.policies, policyErr = h.auditor.compilePolicies(ts)
+	return ts, errors.Join(err, compileErr, policyErr)
 }
 
 // model says what is captured of the table that st writes.
@@ -170,11 +173,17 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	if len(ps) == 0 {
 		return nil
 	}
-	u := h.assemble(ctx, conn, true, ps)
+	var u *unit
+	if err := guard("making the records", func() error { u = h.assemble(ctx, conn, true, ps); return nil }); err != nil {
+		u = &unit{unmade: len(ps)}
+		h.auditor.report(ctx, KindCapture, err)
+	}
 	ps[0].unit = u
 	if h.txSink == nil {
 		return nil
 	}
+	// One record that must be there is enough: they are written together.
+	strict := slices.ContainsFunc(ps, func(p *pending) bool { return h.policyOf(p) == Strict })
 	var err error
 	switch {
 	case len(u.records) == 0: // vetoed, suppressed, or not made
@@ -183,7 +192,7 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	default:
 		err = guard("sink "+sinkName(h.txSink), func() error { return h.txSink.WriteTx(ctx, conn, u.records) })
 	}
-	if err == nil && u.unmade > 0 && h.auditor.cfg.Policy == Strict {
+	if err == nil && u.unmade > 0 && strict {
 		err = errors.New("audit: a change could not be made a record")
 	}
 	if err == nil {
@@ -192,7 +201,7 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	}
 	u.lost = lostOf(err, len(u.records))
 	err = &DeliverError{Records: u.lost, Err: err}
-	if h.auditor.cfg.Policy == Strict {
+	if strict {
 		return err
 	}
 	h.auditor.report(ctx, KindSink, err)
@@ -252,7 +261,7 @@ func (h *handle) deliver(ctx context.Context, u *unit) {
 	}
 	err := ErrShutdown
 	if h.auditor.enter() {
-		err = write(ctx, sink, u.records)
+		err = write(ctx, sink, u.records, u.bestEffort)
 		h.auditor.leave()
 	}
 	if err != nil {

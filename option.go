@@ -27,6 +27,7 @@ type settings struct {
 	hashed                   map[string][]byte // keys by field
 	relations                []string          // many-to-many relations that are recorded
 	labels                   map[string]string
+	policies                 []PolicyRule
 	errs                     []error
 }
 
@@ -197,6 +198,9 @@ func (s *settings) same(o *settings) bool {
 		if o.labels[field] != label {
 			return false
 		}
+	}
+	if !slices.EqualFunc(s.policies, o.policies, func(a, b PolicyRule) bool { return a.Policy == b.Policy && slices.Equal(a.Actions, b.Actions) }) {
+		return false
 	}
 	if !maps.EqualFunc(s.hashed, o.hashed, bytes.Equal) || !slices.Equal(s.only, o.only) || !slices.Equal(s.partial, o.partial) || !slices.Equal(s.relations, o.relations) {
 		return false

@@ -26,13 +26,15 @@ const (
 
 // unit is what one transaction, or one statement outside of one, is recorded as.
 type unit struct {
-	records   []event.Record
-	txTaken   bool // the TxSink took the records
-	lost      int  // so many it did not take
-	unmade    int  // changes whose record could not be made
-	vetoed    int  // records that Config.Before did not want
-	cascaded  int64
-	processed map[*Batch]*processed
+	records []event.Record
+	txTaken bool // the TxSink took the records
+	// bestEffort says that all of them have that policy.
+	bestEffort bool
+	lost       int // so many it did not take
+	unmade     int // changes whose record could not be made
+	vetoed     int // records that Config.Before did not want
+	cascaded   int64
+	processed  map[*Batch]*processed
 }
 
 // assemble makes the records of a unit. conn is for reading parents; inTx says that it is in the
@@ -40,6 +42,7 @@ type unit struct {
 func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, items []*pending) *unit {
 	u := &unit{processed: make(map[*Batch]*processed)}
 	items, merged := mergeRelations(items)
+	u.bestEffort = !slices.ContainsFunc(items, func(p *pending) bool { return h.policyOf(p) != BestEffort })
 	u.cascaded = suppress(items) + merged
 	ps := newParents(h, conn, inTx, items)
 	if err := ps.load(ctx, items); err != nil {

@@ -28,6 +28,12 @@ type TxSink interface {
 	WriteTx(ctx context.Context, conn gorm.ConnPool, records []event.Record) error
 }
 
+// BestEffortSink is what a Sink may be besides, for records with the policy BestEffort.
+type BestEffortSink interface {
+	// WriteBestEffort takes over the records as Write does, but does not wait for what Write promises.
+	WriteBestEffort(ctx context.Context, records []event.Record) error
+}
+
 // flusher is what a sink may have besides: Flush waits until what it has taken is where it promised
 // to bring it.
 type flusher interface {
@@ -44,13 +50,24 @@ type tee []Sink
 var (
 	_ Sink    = tee(nil)
 	_ flusher = tee(nil)
+
+	_ BestEffortSink = tee(nil)
 )
 
 // Write implements Sink.
 func (t tee) Write(ctx context.Context, records []event.Record) error {
+	return t.write(ctx, records, false)
+}
+
+// WriteBestEffort implements BestEffortSink.
+func (t tee) WriteBestEffort(ctx context.Context, records []event.Record) error {
+	return t.write(ctx, records, true)
+}
+
+func (t tee) write(ctx context.Context, records []event.Record, bestEffort bool) error {
 	var errs []error
 	for _, sink := range t {
-		if err := write(ctx, sink, records); err != nil {
+		if err := write(ctx, sink, records, bestEffort); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", sinkName(sink), err))
 		}
 	}
@@ -83,11 +100,15 @@ func sinkName(sink any) string {
 }
 
 // write calls a sink. A panic in it becomes its error.
-func write(ctx context.Context, sink Sink, records []event.Record) error {
+func write(ctx context.Context, sink Sink, records []event.Record, bestEffort bool) error {
 	if sink == nil {
 		return errors.New("audit: a sink is nil")
 	}
-	return guard("sink "+sinkName(sink), func() error { return sink.Write(ctx, records) })
+	f := sink.Write
+	if b, ok := sink.(BestEffortSink); ok && bestEffort {
+		f = b.WriteBestEffort
+	}
+	return guard("sink "+sinkName(sink), func() error { return f(ctx, records) })
 }
 
 func flush(ctx context.Context, sink any) error {

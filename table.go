@@ -45,12 +45,13 @@ type column struct {
 
 // tables are all registered models as one handle sees them.
 type tables struct {
-	version uint64
-	list    []*table
-	joins   []*table // join tables of tracked relations
-	others  []*table // what they lead to and is not registered
-	byType  map[reflect.Type]*table
-	byName  map[string]*table // by the table's name as in the schema and, if that is clear, without its database schema
+	version  uint64
+	list     []*table
+	joins    []*table // join tables of tracked relations
+	others   []*table // what they lead to and is not registered
+	policies *policies
+	byType   map[reflect.Type]*table
+	byName   map[string]*table // by the table's name as in the schema and, if that is clear, without its database schema
 }
 
 // compile parses the models with the naming strategy of db. The error has all mistakes; the tables

@@ -93,7 +93,7 @@ func (r *recorder) hooks() capture.Hooks {
 			r.failed = append(r.failed, err)
 		},
 		InTx:   r.inTx,
-		Strict: r.strict,
+		Strict: func(*capture.Model, capture.Op) bool { return r.strict },
 	}
 }
 

@@ -105,8 +105,9 @@ type Hooks struct {
 	Skipped func(st *gorm.Statement, reason string)
 	// Failed is told of an error or panic inside auditing that the application must not see.
 	Failed func(st *gorm.Statement, err error)
-	// Strict says that such an error fails the statement.
-	Strict bool
+	// Strict says whether such an error fails a statement that writes the model; of the operations it knows
+	// Insert, Update and Delete, by the statement. A nil model means any. Nil means never.
+	Strict func(m *Model, op Op) bool
 	// InTx says that the sink writes inside the transaction, so that a statement outside one needs a
 	// transaction of its own.
 	InTx bool

@@ -153,7 +153,7 @@ func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, er
 		w.conn = outer
 	}()
 	out, err = e.execute(w, ready, true)
-	if ours, _ := e.dialect.retry(err); err != nil && ours && ready && !e.hooks.Strict {
+	if ours, _ := e.dialect.retry(err); err != nil && ours && ready && !e.strict(w) {
 		_ = t.Rollback() // nothing else is in it
 		w.conn = outer
 		if t, err = begin(); err != nil {
@@ -230,7 +230,7 @@ func (e *engine) execute(w *write, ready, inTx bool) (*outcome, error) {
 		return out, err
 	}
 	first := err
-	if e.hooks.Strict {
+	if e.strict(w) {
 		// Maybe the statement itself is wrong: the caller sees what the database said.
 		err = fmt.Errorf("%w: table %q: %w", ErrCapture, w.name, first)
 		e.failed(w.st, err)
@@ -240,6 +240,21 @@ func (e *engine) execute(w *write, ready, inTx bool) (*outcome, error) {
 		e.failedOurs(w, t, first)
 	}
 	return out, err
+}
+
+// strict says whether an error of ours fails the statement.
+func (e *engine) strict(w *write) bool {
+	if e.hooks.Strict == nil {
+		return false
+	}
+	op := Update
+	switch w.kind {
+	case create:
+		op = Insert
+	case remove:
+		op = Delete
+	}
+	return e.hooks.Strict(w.model, op)
 }
 
 // captured runs the statement with what we add.
@@ -257,7 +272,7 @@ func (w *write) captured() (*outcome, error) {
 // plainly runs the statement as GORM built it, and counts that it was not captured. The strict policy
 // does not let it run.
 func (e *engine) plainly(w *write) (*outcome, error) {
-	if e.hooks.Strict {
+	if e.strict(w) {
 		err := fmt.Errorf("%w: %s: table %q", ErrCapture, ReasonUnread, w.name)
 		e.failed(w.st, err)
 		return nil, err
@@ -302,7 +317,7 @@ func (e *engine) deliver(w *write, unit *tx.Unit) error {
 	})
 	if err != nil {
 		e.skipped(w.st, ReasonPanic)
-		if e.hooks.Strict {
+		if e.strict(w) {
 			return err
 		}
 		return nil

@@ -126,7 +126,7 @@ func (e *engine) guardedTx() *tx.Hooks {
 			if hookErr != nil {
 				return hookErr
 			}
-			if e.hooks.Strict {
+			if e.hooks.Strict != nil && e.hooks.Strict(nil, 0) {
 				return err
 			}
 			return nil
