@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -56,7 +57,7 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 	}
 	h := &handle{auditor: a, db: db.Session(&gorm.Session{NewDB: true})}
 	ts, err := h.compile()
-	if err = errors.Join(a.cfg.validate(), err); err != nil {
+	if err = errors.Join(a.cfg.validate(), err, a.checkTested(db)); err != nil {
 		return err
 	}
 	h.tables.Store(ts)
@@ -75,8 +76,21 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 	return nil
 }
 
+// checkTested gives an error for a database that is not tested, and only a warning if it is allowed.
+func (a *Auditor) checkTested(db *gorm.DB) error {
+	err := capture.Check(db)
+	if err != nil && a.cfg.AllowUntested {
+		a.cfg.Logger.LogAttrs(db.Statement.Context, slog.LevelWarn, "audit: database is not tested, captured as well as it can be", slog.Any("error", err))
+		return nil
+	}
+	return err
+}
+
 func (a *Auditor) captureConfig() capture.Config {
-	return capture.Config{MaxRows: a.cfg.MaxRows, MaxBytes: a.cfg.MaxStatementBytes, MaxTxBytes: a.cfg.MaxTransactionBytes, Now: a.cfg.Clock}
+	return capture.Config{
+		MaxRows: a.cfg.MaxRows, MaxBytes: a.cfg.MaxStatementBytes, MaxTxBytes: a.cfg.MaxTransactionBytes,
+		AllowUntested: a.cfg.AllowUntested, Now: a.cfg.Clock,
+	}
 }
 
 // From gives the Auditor that is used on a handle, nil if there is none. The methods of a nil Auditor

@@ -85,6 +85,18 @@ type Config struct {
 	// Defaults to none.
 	Policies []PolicyRule
 
+	// AllowUntested captures databases on which no test runs as well as it can be. Tested are PostgreSQL 15
+	// or later, SQLite 3.35 or later, MariaDB 10.11 or later and MySQL 9.7 or later, and connection pools
+	// that pass statements on as they are. A database that is allowed is asked what it is: older versions,
+	// and drivers that only have another name, are captured as usual; of others inserts, updates and
+	// deletes by condition are captured by a SELECT before and after, whose records have the note "before
+	// image not locked" where rows could not be locked, and everything else is counted in Stats. The write
+	// itself is never broken. gorm.io/sharding sends other statements than it is given: its writes are
+	// only counted. The embedded store works on the tested databases only; others need a Sink.
+	//
+	// Defaults to false: db.Use refuses them.
+	AllowUntested bool
+
 	// MaxRows, MaxStatementBytes and MaxTransactionBytes bound the memory for images: of a statement
 	// that changes more rows or bytes, or of a transaction with more bytes, one summary record says how
 	// many rows changed and by which statement.

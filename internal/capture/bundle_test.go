@@ -182,9 +182,11 @@ type database struct {
 	name string
 	// dialect is the name that GORM's driver gives.
 	dialect string
-	open func(t testing.TB, cfg *gorm.Config) *gorm.DB
+	open    func(t testing.TB, cfg *gorm.Config) *gorm.DB
 	// asMySQL says that the engine is not to use RETURNING.
 	asMySQL bool
+	// generic says that the engine is to know nothing of the database; locks, that it may lock rows.
+	generic, locks bool
 	// short are the configurations of a short test; nil means all.
 	short []int
 }
@@ -197,6 +199,9 @@ func (d database) install(t testing.TB, db *gorm.DB, h capture.Hooks, cfg captur
 	}
 	if d.asMySQL {
 		capture.ForgetReturning(db)
+	}
+	if d.generic {
+		capture.UseGeneric(db, d.locks, d.dialect == "sqlite")
 	}
 }
 
@@ -230,6 +235,13 @@ var opened = func() []database {
 	}
 	return all
 }()
+
+// generics are databases of which the engine is told nothing, as if they were not tested.
+var generics = []database{
+	{name: "generic-sqlite", dialect: "sqlite", open: openSQLite, generic: true, short: []int{0}},
+	{name: "generic-postgres", dialect: "postgres", open: openPostgres, generic: true, locks: true, short: []int{3}},
+	{name: "generic-mariadb", dialect: "mysql", open: openMariaDB, generic: true, short: []int{2}},
+}
 
 func openSQLite(t testing.TB, cfg *gorm.Config) *gorm.DB {
 	t.Helper()

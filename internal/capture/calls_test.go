@@ -482,6 +482,13 @@ var calls = []call{
 			Columns: []clause.Column{{Name: "email"}}, DoUpdates: clause.AssignmentColumns([]string{"name"}),
 		}).Create(&c))
 	}},
+	{name: "on conflict table", run: func(db *gorm.DB, o *observed) {
+		th := Thing{Code: "k1", Rank: 70}
+		o.see(db.Table("things").Clauses(clause.OnConflict{
+			Columns: []clause.Column{{Name: "code"}}, DoUpdates: clause.AssignmentColumns([]string{"rank"}),
+		}).Create(&th), th)
+		o.see(db.Table("notes").Create(&Line{Place: 5, Text: "five"}))
+	}},
 	{name: "on conflict constraint", only: "postgres", run: func(db *gorm.DB, o *observed) {
 		th := []Thing{{Code: "k1", Rank: 70}, {Code: "k9", Rank: 90}}
 		o.see(db.Clauses(clause.OnConflict{

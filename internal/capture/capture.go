@@ -45,6 +45,9 @@ const (
 	// NoteUnpaired says that several rows without a primary key changed at once: the images belong to
 	// the same statement, maybe not to the same row.
 	NoteUnpaired = "images not paired"
+	// NoteUnlocked says that the row was read before the statement without a lock, on a database that is
+	// not tested: somebody else may have changed it in between.
+	NoteUnlocked = "before image not locked"
 	// NoteUnobserved says that the change was made in a transaction whose end is not seen: it may have
 	// been rolled back.
 	NoteUnobserved = "transaction not observed"
@@ -58,6 +61,9 @@ const (
 	ReasonUnread = "statement not understood"
 	// ReasonUnobserved is for changes released before the end of a transaction that is not seen.
 	ReasonUnobserved = "transaction not observed"
+	// ReasonPool is for a statement that ran through a connection pool that is not known, such as that of
+	// gorm.io/sharding, which sends other statements than it is given.
+	ReasonPool = "unknown connection pool"
 	// ReasonPanic is for changes that a panic in the root package lost.
 	ReasonPanic = "panic"
 )

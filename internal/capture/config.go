@@ -22,6 +22,11 @@ type Config struct {
 	//
 	// Defaults to 64 MiB.
 	MaxTxBytes int64
+	// AllowUntested captures databases that no test runs on, and through connection pools that are not
+	// known, as well as it can be; what cannot be captured is counted. Without it Install refuses them.
+	//
+	// Defaults to false.
+	AllowUntested bool
 	// Now is the clock.
 	//
 	// Defaults to time.Now.

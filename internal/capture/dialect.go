@@ -1,12 +1,5 @@
 package capture
 
-import (
-	"fmt"
-	"slices"
-
-	"gorm.io/gorm"
-)
-
 // dialect is what differs between databases. Each has a file of its own.
 type dialect interface {
 	// describe asks the catalogue for the table of w, named as in SQL. It must not break a transaction;
@@ -34,23 +27,8 @@ type traits struct {
 	anyKey bool
 	// ddl says that a changed definition commits the transaction.
 	ddl bool
+	// doubtful says that a savepoint is set in front of each statement, since nothing is sure.
+	doubtful bool
 	// lost says whether an error means that the transaction was rolled back.
 	lost func(err error) bool
-}
-
-func dialectOf(db *gorm.DB) (dialect, error) {
-	switch name := db.Dialector.Name(); name {
-	case "postgres":
-		return postgres{}, nil
-	case "sqlite":
-		returning := slices.Contains(db.Callback().Create().Clauses, "RETURNING")
-		if !returning {
-			return nil, fmt.Errorf("%w: SQLite without RETURNING, want 3.35 or later", ErrDialect)
-		}
-		return sqlite{}, nil
-	case "mysql":
-		return mysqlOf(db)
-	default:
-		return nil, fmt.Errorf("%w: %q, want postgres, sqlite or mysql", ErrDialect, name)
-	}
 }

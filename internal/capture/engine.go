@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"gorm.io/gorm"
 
@@ -19,6 +20,8 @@ type engine struct {
 	plans   sync.Map // planKey -> *plan
 	tables  sync.Map // table as in SQL -> *table
 	trusts  sync.Map // trustKey -> *trust
+
+	savepoints atomic.Uint32 // names made on a database that is not tested
 }
 
 // safe runs f, which is auditing. A panic or error becomes an error for the caller, and is told to

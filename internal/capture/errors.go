@@ -5,7 +5,8 @@ import "errors"
 var (
 	// ErrConfig is returned, wrapped, by Install for a value of Config or Hooks that cannot be used.
 	ErrConfig = errors.New("audit: capture")
-	// ErrDialect is returned, wrapped, by Install for a database that is not supported.
+	// ErrDialect is returned, wrapped, by Install and Check for a database, or a connection pool, that is
+	// not supported.
 	ErrDialect = errors.New("audit: unsupported database")
 	// ErrCapture is returned, wrapped, as the error of a statement under the strict policy if its change
 	// could not be recorded.

@@ -1,6 +1,11 @@
 package capture
 
-import "gorm.io/gorm"
+import (
+	"fmt"
+	"strings"
+
+	"gorm.io/gorm"
+)
 
 // ForgetReturning makes the engine of db treat MariaDB as MySQL, which has no RETURNING.
 func ForgetReturning(db *gorm.DB) {
@@ -9,6 +14,25 @@ func ForgetReturning(db *gorm.DB) {
 			e.dialect = mysql{}
 		}
 	}
+}
+
+// UseGeneric makes the engine of db capture as on a database that is not tested.
+func UseGeneric(db *gorm.DB, locks, primes bool) {
+	if e := engineOf(db); e != nil {
+		_, savepoints := db.Dialector.(gorm.SavePointerDialectorInterface)
+		e.dialect = generic{savepoints: savepoints, locks: locks, primes: primes}
+	}
+}
+
+// DialectOf gives the type by which db is captured.
+func DialectOf(db *gorm.DB) string {
+	return strings.TrimPrefix(fmt.Sprintf("%T", engineOf(db).dialect), "capture.")
+}
+
+// SupportsPostgres reports whether a server of that version is captured.
+func SupportsPostgres(version string) bool {
+	_, ok := postgresVersion(version)
+	return ok
 }
 
 // SupportsMySQL reports whether a server of that version is captured.

@@ -33,6 +33,10 @@ func (e *engine) handler(k kind, orig func(*gorm.DB)) func(*gorm.DB) {
 // capture runs GORM's handler with a pool that captures in Statement.ConnPool.
 func (e *engine) capture(db *gorm.DB, k kind, orig func(*gorm.DB), m *Model) {
 	st := db.Statement
+	if e.strange(st) {
+		e.asItIs(db, orig)
+		return
+	}
 	saved := tx.Wrap(st.ConnPool, e.tx)
 	p := &pool{ConnPool: saved, st: st}
 	p.run = func(query string, args []any, rows bool) (*outcome, error) {
@@ -139,6 +143,10 @@ func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, er
 	outer := w.conn
 	t, err := begin()
 	if errors.Is(err, gorm.ErrInvalidTransaction) { // a pool that cannot begin
+		w.unit = nil
+		return e.execute(w, false, true)
+	}
+	if err != nil && e.dialect.traits().doubtful { // it may have no transactions
 		w.unit = nil
 		return e.execute(w, false, true)
 	}

@@ -42,7 +42,7 @@ func Install(db *gorm.DB, hooks Hooks, cfg Config) error {
 	if err := hooks.validate(); err != nil {
 		return err
 	}
-	d, err := dialectOf(db)
+	d, err := dialectOf(db, cfg)
 	if err != nil {
 		return err
 	}

@@ -2,15 +2,13 @@ package capture
 
 import (
 	"database/sql"
-	"fmt"
-	"strconv"
 	"strings"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 )
 
-// mysql captures on MariaDB 10.5 or later, and on MySQL 8 or later, which has no RETURNING. Updates are a
+// mysql captures on MariaDB, since 10.5 with RETURNING, and on MySQL, which has no RETURNING. Updates are a
 // locking SELECT, the statement, and a SELECT by key. A plain SELECT would see the snapshot of the
 // transaction, not what is changed.
 type mysql struct {
@@ -18,36 +16,6 @@ type mysql struct {
 }
 
 var _ dialect = mysql{}
-
-// mysqlOf asks the server what it is: the dialect's own flags are not set if it was told not to ask.
-func mysqlOf(db *gorm.DB) (dialect, error) {
-	var version string
-	if err := db.ConnPool.QueryRowContext(contextOf(db), "SELECT VERSION()").Scan(&version); err != nil {
-		return nil, fmt.Errorf("%w: version of the server: %w", ErrDialect, err)
-	}
-	d, ok := mysqlVersion(version)
-	if !ok {
-		return nil, fmt.Errorf("%w: server %q, want MariaDB 10.5 or MySQL 8.0 or later", ErrDialect, version)
-	}
-	return d, nil
-}
-
-func mysqlVersion(version string) (d mysql, ok bool) {
-	major, minor := versionOf(version)
-	if strings.Contains(version, "MariaDB") {
-		return mysql{returning: true}, major > 10 || major == 10 && minor >= 5
-	}
-	return mysql{}, major >= 8
-}
-
-func versionOf(s string) (major, minor int) {
-	s = strings.TrimPrefix(s, "5.5.5-") // old replication prefix of MariaDB
-	a, rest, _ := strings.Cut(s, ".")
-	b, _, _ := strings.Cut(rest, ".")
-	major, _ = strconv.Atoi(a)
-	minor, _ = strconv.Atoi(b)
-	return major, minor
-}
 
 func (mysql) traits() traits {
 	return traits{anyKey: true, ddl: true, lost: func(err error) bool { return strings.HasPrefix(err.Error(), "Error 1213") }}

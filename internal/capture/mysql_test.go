@@ -208,15 +208,3 @@ func TestMySQL_lastInsertID_isTheFirstOne(t *testing.T) {
 		}
 	})
 }
-
-func TestInstall_oldServer_isRefused(t *testing.T) {
-	t.Parallel()
-	for version, ok := range map[string]bool{
-		"10.11.6-MariaDB-log": true, "5.5.5-10.5.1-MariaDB": true, "10.4.30-MariaDB": false, "11.4.2-MariaDB": true,
-		"8.0.36": true, "9.7.0": true, "5.7.44-log": false, "": false,
-	} {
-		if got := capture.SupportsMySQL(version); got != ok {
-			t.Errorf("%s: %v", version, got)
-		}
-	}
-}

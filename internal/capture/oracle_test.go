@@ -84,11 +84,14 @@ type runs struct {
 	r     *recorder
 	start oracle.Snapshot // after each reset
 	dirty bool            // the tables are not as in start
+	vague bool            // the database is not tested: changes may be counted as not captured
+	seen  int             // calls that changed something, and
+	found int             // those whose changes were captured exactly
 }
 
 func newRuns(t *testing.T, d database, c configuration, capturing, inTx bool) *runs {
 	t.Helper()
-	s := &runs{r: &recorder{inTx: inTx}, dirty: true}
+	s := &runs{r: &recorder{inTx: inTx}, dirty: true, vague: d.generic}
 	s.db = d.open(t, &gorm.Config{
 		PrepareStmt: c.prepare, SkipDefaultTransaction: c.skip,
 		NowFunc: func() time.Time {
@@ -184,7 +187,7 @@ func (s *runs) take(t *testing.T) oracle.Snapshot {
 // same, the tables end the same, and the changes lead from the tables before to those after.
 func TestOracle_eachCall_isCapturedExactly(t *testing.T) {
 	t.Parallel()
-	for _, d := range slices.Concat(databases, opened) {
+	for _, d := range slices.Concat(databases, opened, generics) {
 		for i, c := range configurations {
 			if d.short != nil && !slices.Contains(d.short, i) && !long() {
 				continue
@@ -210,6 +213,14 @@ func TestOracle_eachCall_isCapturedExactly(t *testing.T) {
 						}
 					})
 				}
+				for name, s := range captured {
+					if s.vague {
+						t.Logf("%s: of %d calls %d are captured exactly", name, s.seen, s.found)
+						if s.seen > 100 && s.found < 60 {
+							t.Errorf("only %d calls are captured", s.found)
+						}
+					}
+				}
 			})
 		}
 	}
@@ -230,6 +241,15 @@ func compare(t *testing.T, s *runs, c call, seen []string, before, after oracle.
 	if diff := cmp.Diff(after, gotAfter); diff != "" {
 		t.Errorf("the tables end differently (-without +with):\n%s", diff)
 	}
+	if s.vague {
+		s.seen++
+		if len(s.r.skipped) > 0 {
+			return
+		}
+		if len(s.r.changes()) > 0 {
+			s.found++
+		}
+	}
 	changes := s.r.changes()
 	replayed, wrong := gotBefore.Replay(changes, allTables...)
 	if len(wrong) > 0 {
@@ -245,7 +265,7 @@ func compare(t *testing.T, s *runs, c call, seen []string, before, after oracle.
 		t.Errorf("skipped: %v", s.r.skipped)
 	}
 	for _, o := range s.r.ops() {
-		if strings.Contains(o, "(") && !strings.Contains(o, capture.NoteUnpaired) {
+		if strings.Contains(o, "(") && !strings.Contains(o, capture.NoteUnpaired) && !(s.vague && strings.Contains(o, capture.NoteUnlocked)) {
 			t.Errorf("not certain: %s", o)
 		}
 	}

@@ -49,7 +49,11 @@ const savepoint = "audit_probe"
 // guarded runs f in a transaction, behind a savepoint if it is not proven. ours says that f failed by
 // what we added, and that the transaction is as before.
 func (e *engine) guarded(w *write, t *trust, f func() (*outcome, error)) (out *outcome, err error, ours bool) {
-	probing := !t.proven.Load() && e.dialect.traits().fragile
+	traits := e.dialect.traits()
+	if traits.doubtful {
+		return e.doubtful(w, f)
+	}
+	probing := !t.proven.Load() && traits.fragile
 	if probing {
 		if _, err := w.raw().ExecContext(w.st.Context, "SAVEPOINT "+savepoint); err != nil {
 			return nil, err, false // as the statement itself would have failed
@@ -79,6 +83,23 @@ func (e *engine) guarded(w *write, t *trust, f func() (*outcome, error)) (out *o
 		t.failures.Store(0)
 	}
 	return out, nil, false
+}
+
+// doubtful is guarded for a database that is not tested: always behind a savepoint of its driver, if that
+// has them. If setting one fails the statement runs as it is, and has the error that it has.
+func (e *engine) doubtful(w *write, f func() (*outcome, error)) (out *outcome, err error, ours bool) {
+	point, err := w.setSavepoint()
+	if err != nil {
+		return nil, errUnread, false
+	}
+	if out, err = f(); err == nil {
+		return out, nil, false
+	}
+	if added, _ := e.dialect.retry(err); added && w.backTo(point) {
+		w.calls.sent = false
+		return nil, err, true
+	}
+	return nil, err, false
 }
 
 // raw gives the connection below the one that follows savepoints.

@@ -186,18 +186,20 @@ func (w *write) existingQuery(u *upsert, tail string) (query string, vars []any)
 	h.SQL.WriteString("SELECT " + w.plan.list + " FROM ")
 	h.QuoteTo(&h.SQL, clause.Table{Name: clause.CurrentTable})
 	h.SQL.WriteString(" WHERE ")
+	_, rows := w.engine.dialect.(sqlite)
 	for i, k := range u.keys {
 		if i > 0 {
 			h.SQL.WriteString(" OR ")
 		}
-		k.build(h)
+		k.build(h, rows)
 	}
 	h.SQL.WriteString(tail)
 	return h.SQL.String(), h.Vars
 }
 
-// build writes the condition that finds the rows of the key.
-func (k *upsertKey) build(h *gorm.Statement) {
+// build writes the condition that finds the rows of the key. rows says that the database wants the word VALUES
+// in front of rows of several columns.
+func (k *upsertKey) build(h *gorm.Statement, rows bool) {
 	columns := make([]clause.Column, len(k.columns))
 	for i, c := range k.columns {
 		columns[i] = clause.Column{Name: c}
@@ -208,7 +210,7 @@ func (k *upsertKey) build(h *gorm.Statement) {
 		h.QuoteTo(&h.SQL, columns)
 	}
 	h.SQL.WriteString(" IN (")
-	if len(columns) > 1 && h.DB.Dialector.Name() == "sqlite" {
+	if len(columns) > 1 && rows {
 		h.SQL.WriteString("VALUES ")
 	}
 	for i, v := range k.values {
@@ -239,7 +241,7 @@ func (postgres) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
 }
 
 func (d sqlite) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
-	table := w.st.Quote(clause.Table{Name: clause.CurrentTable})
+	table := w.sqlName()
 	if err := d.prime(w, table); err != nil {
 		return nil, err
 	}
