@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/gormtrail/audit/internal/capture"
 )
 
 // Stats are the counters of an Auditor since it was made, over all its handles. Of everything that
@@ -163,7 +165,10 @@ func (a *Auditor) skipped(ctx context.Context, table, reason string) {
 		return
 	}
 	hint := "see the documentation of audit.Stats"
-	if reason == SkipNoContext {
+	switch reason {
+	case capture.ReasonPool:
+		hint = "statements of this connection pool are not what the database is sent; see audit.Config.AllowUntested"
+	case SkipNoContext:
 		hint = "pass the request's context with db.WithContext, or set Config.Scope to audit.ScopeAll to record all"
 	}
 	a.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "audit: writes of a registered model are not recorded",
