@@ -64,7 +64,7 @@ func (d generic) gaveUp(w *write, out *outcome, err error) (*outcome, error) {
 
 // uncounted is for a statement that has run, but nobody knows which rows it wrote.
 func (generic) uncounted(w *write, out *outcome) (*outcome, error) {
-	if w.engine.hooks.Strict {
+	if w.engine.strict(w) {
 		return nil, fmt.Errorf("%w: %s: table %q", ErrCapture, ReasonUnread, w.name)
 	}
 	w.engine.skipped(w.st, ReasonUnread)

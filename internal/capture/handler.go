@@ -34,7 +34,7 @@ func (e *engine) handler(k kind, orig func(*gorm.DB)) func(*gorm.DB) {
 func (e *engine) capture(db *gorm.DB, k kind, orig func(*gorm.DB), m *Model) {
 	st := db.Statement
 	if e.strange(st) {
-		e.asItIs(db, orig)
+		e.asItIs(db, k, orig, m)
 		return
 	}
 	saved := tx.Wrap(st.ConnPool, e.tx)

@@ -51,9 +51,9 @@ func (e *engine) strange(st *gorm.Statement) bool {
 }
 
 // asItIs runs a statement of a strange pool, and counts it. The strict policy does not let it run.
-func (e *engine) asItIs(db *gorm.DB, orig func(*gorm.DB)) {
+func (e *engine) asItIs(db *gorm.DB, k kind, orig func(*gorm.DB), m *Model) {
 	st := db.Statement
-	if e.hooks.Strict {
+	if e.strict(&write{model: m, kind: k}) {
 		name, _ := stranger(st.ConnPool)
 		err := fmt.Errorf("%w: %s %s: table %q", ErrCapture, ReasonPool, name, TableName(st))
 		e.failed(st, err)

@@ -72,6 +72,9 @@ func (p *endingPool) QueryContext(ctx context.Context, query string, args ...any
 	return rows, err
 }
 
+// Unwrap says that statements are passed on as they are.
+func (p *endingPool) Unwrap() gorm.ConnPool { return p.DB }
+
 // The context ends when SQLite has added the row, but before it was read.
 func TestSQLite_contextEndsBehindTheStatement_isRecorded(t *testing.T) {
 	t.Parallel()
