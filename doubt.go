@@ -27,7 +27,7 @@ func (h *handle) inDoubt(ctx context.Context, items []tx.Item, cause error) {
 func (u *unit) doubt() {
 	for i := range u.records {
 		r := &u.records[i]
-		if r.Outcome == "failure" {
+		if r.Outcome == OutcomeFailure || r.Outcome == OutcomeAttempted {
 			continue
 		}
 		r.Outcome = OutcomeUnknown

@@ -20,6 +20,9 @@ var (
 	ErrConfig = errors.New("audit: bad configuration")
 	// ErrRegistration is returned, wrapped, for each mistake in the registration of a model.
 	ErrRegistration = errors.New("audit: bad registration")
+	// ErrRefused is returned, wrapped, by Attempt if an act did not run because its intent could not be
+	// recorded: try again later.
+	ErrRefused = errors.New("audit: act refused")
 	// ErrEntry is returned, wrapped, if Log or StartBatch is asked for something that is no record.
 	ErrEntry = errors.New("audit: bad entry")
 )

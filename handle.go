@@ -229,7 +229,16 @@ func (h *handle) ended(ctx context.Context, ps []*pending, doubt bool) {
 	if doubt {
 		u.doubt()
 	}
-	h.deliver(ctx, u)
+	if err := h.deliver(ctx, u); err != nil || u.unmade > 0 {
+		if err == nil {
+			err = &DeliverError{Records: u.unmade, Err: errors.New("a record could not be made")}
+		}
+		for _, p := range ps {
+			if p.entry != nil && h.txSink == nil {
+				p.entry.lost.Store(err) // Log may be waiting
+			}
+		}
+	}
 	c := &h.auditor.counters
 	c.emitted.Add(int64(len(u.records) - u.lost))
 	if doubt {
@@ -254,20 +263,23 @@ func (h *handle) pool() gorm.ConnPool {
 }
 
 // deliver writes to the sink that takes records after COMMIT.
-func (h *handle) deliver(ctx context.Context, u *unit) {
+func (h *handle) deliver(ctx context.Context, u *unit) *DeliverError {
 	sink := h.auditor.cfg.Sink
 	if sink == nil || len(u.records) == 0 {
-		return
+		return nil
 	}
 	err := ErrShutdown
 	if h.auditor.enter() {
 		err = write(ctx, sink, u.records, u.bestEffort)
 		h.auditor.leave()
 	}
-	if err != nil {
-		u.lost = len(u.records)
-		h.auditor.report(ctx, KindSink, &DeliverError{Records: len(u.records), Err: err})
+	if err == nil {
+		return nil
 	}
+	u.lost = len(u.records)
+	lost := &DeliverError{Records: len(u.records), Err: err}
+	h.auditor.report(ctx, KindSink, lost)
+	return lost
 }
 
 func (h *handle) discarded(items []tx.Item) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/tx"
 )
 
 // Entry is a record that the application writes itself, with Log.
@@ -58,7 +59,7 @@ type Entry struct {
 //
 // The record's actor, request, reason and fields are those of the context of db. An error wraps ErrEntry
 // if e is no record, and is ErrNotInstalled if db has no plugin. That the sink does not take the record
-// is an error with the policy Strict only.
+// is an error with the policy Strict only. For an act that must not happen unrecorded see Attempt.
 func Log(db *gorm.DB, e Entry) error {
 	h := handleOf(db)
 	if h == nil {
@@ -73,7 +74,11 @@ func Log(db *gorm.DB, e Entry) error {
 		h.auditor.skipped(ctx, p.name, SkipAsked)
 		return nil
 	}
-	return capture.Add(db, p)
+	strict := h.policyOf(p) == Strict
+	if unit, observed := tx.Find(db.Statement.ConnPool); strict && h.txSink == nil && (unit != nil || !observed) {
+		return fmt.Errorf("%w: it is in a transaction, and Config.Sink takes records after COMMIT, when it is too late for Strict: use Attempt outside of it", ErrEntry)
+	}
+	return h.log(db, p, strict)
 }
 
 // entry makes of e what waits for the transaction.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,7 +21,20 @@ import (
 	"github.com/gormtrail/audit/internal/testservers"
 )
 
+// What a child process does, and where.
+const (
+	childMode = "AUDIT_TEST_CHILD"
+	childAt   = "AUDIT_TEST_CHILD_AT"
+)
+
 func TestMain(m *testing.M) {
+	if mode := os.Getenv(childMode); mode != "" {
+		if err := attemptChild(mode, os.Getenv(childAt)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	// The cache of prepared statements of GORM 1.30 has a goroutine that nothing can end.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gorm.io/gorm/internal/lru.NewLRU[...].func1"))
 }

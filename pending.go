@@ -2,6 +2,7 @@ package audit
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gormtrail/audit/event"
@@ -39,6 +40,8 @@ type entry struct {
 	summary *Batch       // of a batch that has ended
 	bare    bool         // the images only say which object is meant
 	columns []int        // the columns to show of one image; nil: all
+
+	lost atomic.Pointer[DeliverError] // set if the Sink did not take it
 
 	unattributed bool // SQL text, which says of no object that it changed
 }

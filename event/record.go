@@ -8,6 +8,10 @@ import (
 // SchemaVersion is the version of the wire format that this package writes.
 const SchemaVersion = 1
 
+// OutcomeAttempted is the outcome of a record that was written before an act, whose outcome is in a record
+// of its own: alone it says that the act was attempted.
+const OutcomeAttempted = "attempted"
+
 // ContentType is the content type of an encoded record, on the stream and over HTTP.
 const ContentType = "application/json"
 
@@ -71,7 +75,8 @@ type Record struct {
 	// Source is where the change came from: "api", "admin", "job", "cli", "migration", or a word of
 	// the application's own.
 	Source string
-	// Outcome is "success", "failure" or "unknown"; empty means success.
+	// Outcome is "success", "failure", "unknown", or "attempted" (see OutcomeAttempted); empty means
+	// success.
 	Outcome string
 	// Reason is why it was done, in the words of the actor.
 	Reason string
