@@ -258,6 +258,15 @@ func (ts *tables) find(st *gorm.Statement) *table {
 			return t
 		}
 	}
+	if st.TableExpr != nil && len(st.TableExpr.Vars) > 0 { // Table("?", clause.Table{Name: "x"})
+		name := capture.TableName(st)
+		if t := ts.byName[name]; t != nil {
+			return t
+		}
+		if t := ts.byName[bareName(name)]; t != nil {
+			return t
+		}
+	}
 	if t := ts.byName[st.Table]; t != nil {
 		return t
 	}

@@ -128,7 +128,8 @@ func (r *recorder) changes() []oracle.Change {
 	defer r.mu.Unlock()
 	var out []oracle.Change
 	for _, c := range r.committed {
-		out = append(out, oracle.Change{Table: c.Table, Before: row(c.Model, c.Before), After: row(c.Model, c.After)})
+		table := c.Table[strings.LastIndexByte(c.Table, '.')+1:]
+		out = append(out, oracle.Change{Table: table, Before: row(c.Model, c.Before), After: row(c.Model, c.After), Op: opName(c.Op)})
 	}
 	return out
 }

@@ -206,7 +206,8 @@ func (w *write) prepare() error {
 	return nil
 }
 
-// sqlName gives the table as SQL names it, without an alias.
+// sqlName gives the table as SQL names it, without an alias. GORM's own way (Quote of the current table)
+// writes an expression that Table("x") left into the statement itself.
 func (w *write) sqlName() string {
 	return w.st.Quote(clause.Table{Name: w.name})
 }

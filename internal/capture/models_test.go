@@ -2,7 +2,11 @@ package capture_test
 
 import (
 	"database/sql"
+	"database/sql/driver"
+	"encoding/hex"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -137,13 +141,103 @@ type CustomerPart struct {
 	Age  int
 }
 
+// Asset has the kinds of columns that need care: a UUID of its own type as key, JSON in all its forms,
+// serializers, an embedded pointer, and times that GORM sets as numbers.
+type Asset struct {
+	ID        UUID     `gorm:"type:char(36);primaryKey"`
+	Meta      Document `gorm:"type:json"`
+	Extra     []string `gorm:"serializer:json"`
+	Blob      []string `gorm:"serializer:gob"`
+	Seen      int64    `gorm:"serializer:unixtime;type:timestamp NULL"`
+	Place     *Place   `gorm:"embedded;embeddedPrefix:place_"`
+	Level     *Level   `gorm:"size:20"`
+	Data      []byte
+	At        time.Time `gorm:"precision:3"`
+	CreatedAt int64     `gorm:"autoCreateTime:nano"`
+	UpdatedAt int64     `gorm:"autoUpdateTime:nano"`
+}
+
+// Place is embedded by pointer.
+type Place struct {
+	Room  string
+	Shelf *int
+}
+
+// UUID is a key that the application makes.
+type UUID [16]byte
+
+// Value implements driver.Valuer.
+func (u UUID) Value() (driver.Value, error) {
+	h := hex.EncodeToString(u[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:], nil
+}
+
+// Scan implements sql.Scanner.
+func (u *UUID) Scan(v any) error {
+	_, err := hex.Decode(u[:], []byte(strings.ReplaceAll(oracle.Word(v), "-", "")))
+	return err
+}
+
+// Document is JSON as text.
+type Document string
+
+// Value implements driver.Valuer.
+func (d Document) Value() (driver.Value, error) {
+	if d == "" {
+		return nil, nil
+	}
+	return string(d), nil
+}
+
+// Scan implements sql.Scanner.
+func (d *Document) Scan(v any) error {
+	*d = ""
+	if v != nil {
+		*d = Document(oracle.Word(v))
+	}
+	return nil
+}
+
+// Level is a word in the database and a number in Go.
+type Level int
+
+// Value implements driver.Valuer.
+func (l Level) Value() (driver.Value, error) { return [...]string{"low", "high"}[l], nil }
+
+// Scan implements sql.Scanner.
+func (l *Level) Scan(v any) error {
+	*l = Level(slices.Index([]string{"low", "high"}, oracle.Word(v)))
+	return nil
+}
+
+// Label and Member belong to each other through a join table that the application declares.
+type Label struct {
+	ID      uint
+	Name    string
+	Members []Member `gorm:"many2many:label_members"`
+}
+
+type Member struct {
+	ID     uint
+	Name   string
+	Boss   *Member // belongs to one of its own table
+	BossID *uint
+}
+
+// CustomerTag is the join table of Customer and Tag as a struct of the application.
+type CustomerTag struct {
+	CustomerID uint `gorm:"primaryKey;autoIncrement:false"`
+	TagID      uint `gorm:"primaryKey;autoIncrement:false"`
+}
+
 var allModels = []any{
 	&Company{}, &Customer{}, &Profile{}, &Order{}, &Tag{}, &Toy{}, &Doc{}, &Pair{}, &Line{}, &Thing{}, &Hooked{}, &Zero{},
+	&Asset{}, &Member{}, &Label{},
 }
 
 var allTables = []oracle.Table{
 	{Name: "companies", Keys: []string{"id"}},
-	{Name: "customers", Keys: []string{"id"}},
+	{Name: "customers", Keys: []string{"id"}, Documents: []string{"settings"}, Soft: "deleted_at"},
 	{Name: "profiles", Keys: []string{"id"}},
 	{Name: "orders", Keys: []string{"id"}},
 	{Name: "tags", Keys: []string{"id"}},
@@ -154,7 +248,11 @@ var allTables = []oracle.Table{
 	{Name: "notes"},
 	{Name: "things", Keys: []string{"id"}},
 	{Name: "hookeds", Keys: []string{"id"}},
-	{Name: "zeros", Keys: []string{"id"}},
+	{Name: "zeros", Keys: []string{"id"}, Soft: "deleted_at", Alive: "1970-01-01T00:00:01Z"},
+	{Name: "assets", Keys: []string{"id"}, Documents: []string{"meta", "extra"}},
+	{Name: "members", Keys: []string{"id"}},
+	{Name: "labels", Keys: []string{"id"}},
+	{Name: "label_members", Keys: []string{"label_id", "member_id"}},
 }
 
 // seed is what is in the tables before each call.
@@ -176,4 +274,10 @@ var seed = []string{
 	`INSERT INTO things (id, code, kind, "rank", rate) VALUES (1, 'k1', 'basic', 7, 1.25), (2, 'k2', 'rare', 8, 2.5)`,
 	`INSERT INTO hookeds (id, name, steps) VALUES (1, 'h', 's')`,
 	`INSERT INTO zeros (id, name) VALUES (1, 'z'), (2, 'y')`,
+	`INSERT INTO assets (id, meta, extra, seen, place_room, place_shelf, level, at, created_at, updated_at) VALUES
+		('00000000-0000-0000-0000-000000000001', '{"b": 1, "a": [1, 2.50]}', '["x"]', '2026-01-02 03:04:05', 'hall', 3, 'low', '2026-01-02 03:04:05', 5, 5),
+		('00000000-0000-0000-0000-000000000002', NULL, NULL, NULL, NULL, NULL, NULL, '2026-01-02 03:04:05.678', 5, 5)`,
+	`INSERT INTO members (id, name) VALUES (1, 'm1'), (2, 'm2')`,
+	`INSERT INTO labels (id, name) VALUES (1, 'l1'), (2, 'l2')`,
+	`INSERT INTO label_members (label_id, member_id) VALUES (1, 1)`,
 }

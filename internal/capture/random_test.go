@@ -77,7 +77,7 @@ func (o *ordered) changes() []oracle.Change {
 	for _, n := range o.done {
 		c := n.change
 		out = append(out, oracle.Change{
-			Table: c.Table, Before: row(c.Model, c.Before), After: row(c.Model, c.After), NoBefore: c.Note == capture.NoteNoBefore,
+			Table: c.Table, Before: row(c.Model, c.Before), After: row(c.Model, c.After), NoBefore: c.Note == capture.NoteNoBefore, Op: opName(c.Op),
 		})
 	}
 	return out
@@ -205,7 +205,7 @@ func TestRandom_ConcurrentSafe_changesGiveTheDatabase(t *testing.T) {
 	tables := []oracle.Table{
 		{Name: "orders", Keys: []string{"id"}},
 		{Name: "things", Keys: []string{"id"}},
-		{Name: "zeros", Keys: []string{"id"}},
+		{Name: "zeros", Keys: []string{"id"}, Soft: "deleted_at", Alive: "1970-01-01T00:00:01Z"},
 		{Name: "pairs", Keys: []string{"a", "b"}},
 	}
 	for name, cfg := range map[string]*gorm.Config{"default": {}, "prepared+skip": {PrepareStmt: true, SkipDefaultTransaction: true}} {

@@ -241,8 +241,7 @@ func (postgres) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
 }
 
 func (d sqlite) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
-	table := w.sqlName()
-	if err := d.prime(w, table); err != nil {
+	if err := d.prime(w, w.sqlName()); err != nil {
 		return nil, err
 	}
 	before, err := w.readExisting(u, "")

@@ -84,19 +84,42 @@ func (r result) RowsAffected() (int64, error) { return r.rows, nil }
 // target finds out which table the statement writes.
 func (w *write) target() {
 	st := w.st
-	w.ref = st.Quote(clause.Table{Name: st.Table})
 	w.name = TableName(st)
+	ref := st.Table
+	if expr := tableExpr(st); st.TableExpr != nil && len(st.TableExpr.Vars) > 0 && !strings.ContainsAny(expr, " \t\n") {
+		ref = w.name[strings.LastIndexByte(w.name, '.')+1:] // GORM finds aliases only, and st.Table is the model's
+	}
+	w.ref = st.Quote(clause.Table{Name: ref})
 }
 
 // TableName gives the table that st writes, with its schema if the statement names one, without quotes
 // and alias. st.Table alone has the alias, and lacks the schema.
 func TableName(st *gorm.Statement) string {
-	if st.TableExpr != nil && len(st.TableExpr.Vars) == 0 {
-		if s := unquoteTable(st.TableExpr.SQL); s != "" {
-			return s
-		}
+	if s := unquoteTable(tableExpr(st)); s != "" {
+		return s
 	}
 	return st.Table
+}
+
+// tableExpr gives the expression of Table("x") as text, "" if there is none or it is more than names.
+func tableExpr(st *gorm.Statement) string {
+	e := st.TableExpr
+	if e == nil {
+		return ""
+	}
+	for _, v := range e.Vars {
+		switch v.(type) {
+		case clause.Table, clause.Column:
+		default:
+			return ""
+		}
+	}
+	if len(e.Vars) == 0 {
+		return e.SQL
+	}
+	h := &gorm.Statement{DB: st.DB, Schema: st.Schema, Context: st.Context, Clauses: map[string]clause.Clause{}}
+	e.Build(h)
+	return h.SQL.String()
 }
 
 // unquoteTable gives a table expression without quotes and alias, "" if it is none.

@@ -6,6 +6,7 @@ package oracle
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,6 +28,24 @@ type Table struct {
 	Keys []string
 	// Ignore are columns that are not looked at.
 	Ignore []string
+	// Documents are columns of JSON: the order of keys and spaces are nothing.
+	Documents []string
+	// Soft is the column that marks rows as deleted, empty if there is none. Alive is its value in
+	// rows that are not, empty for NULL.
+	Soft, Alive string
+}
+
+// Deleted reports whether a row is marked as deleted.
+func (t Table) Deleted(row Row) bool {
+	if t.Soft == "" {
+		return false
+	}
+	alive := t.Alive
+	if alive == "" {
+		alive = null
+	}
+	v, ok := row[t.Soft]
+	return ok && v != alive && v != "0"
 }
 
 // Row is a row with its values in words; see Word.
@@ -42,6 +61,12 @@ type Change struct {
 	Before, After Row
 	// NoBefore says that the row was there, but is not known as it was.
 	NoBefore bool
+	// Op is what the change says it is: insert, update, delete, softdelete or restore. If it is not
+	// empty it is checked against the images.
+	Op string
+	// Key makes the change one of some columns only: Before and After have those that changed, and Key
+	// what tells the row apart after it.
+	Key Row
 }
 
 // Take reads the tables.
@@ -86,9 +111,35 @@ func read(ctx context.Context, q Querier, t Table, each func(Row)) (err error) {
 				row[c] = Word(values[i])
 			}
 		}
-		each(row)
+		each(t.normal(row))
 	}
 	return rows.Err()
+}
+
+// normal gives the row with its documents in one form.
+func (t Table) normal(row Row) Row {
+	for _, c := range t.Documents {
+		if v, ok := row[c]; ok {
+			row[c] = Document(v)
+		}
+	}
+	return row
+}
+
+// Document gives JSON as text in one form: without spaces, keys in order, numbers as they are written.
+// What is no JSON stays as it is.
+func Document(text string) string {
+	var v any
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&v) != nil {
+		return text
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		return text
+	}
+	return string(out)
 }
 
 // key gives what tells the row apart.
@@ -151,6 +202,14 @@ func (s Snapshot) Replay(changes []Change, tables ...Table) (Snapshot, []string)
 			wrong = append(wrong, fmt.Sprintf("change %d: unknown table %q", i, c.Table))
 			continue
 		}
+		if c.Key != nil {
+			var missing string
+			if c, missing = t.complete(out[c.Table], c); missing != "" {
+				wrong = append(wrong, fmt.Sprintf("change %d of %s: %s", i, c.Table, missing))
+				continue
+			}
+		}
+		c.Before, c.After = t.normal(maps.Clone(c.Before)), t.normal(maps.Clone(c.After))
 		for _, w := range apply(out[c.Table], t, c) {
 			wrong = append(wrong, fmt.Sprintf("change %d of %s: %s", i, c.Table, w))
 		}
@@ -158,9 +217,46 @@ func (s Snapshot) Replay(changes []Change, tables ...Table) (Snapshot, []string)
 	return out, wrong
 }
 
+// complete gives a change of some columns with all of the row that it changed.
+func (t Table) complete(rows map[string]Row, c Change) (Change, string) {
+	was := maps.Clone(c.Key)
+	for name, v := range c.Before {
+		if _, ok := was[name]; ok {
+			was[name] = v
+		}
+	}
+	k, ok := t.find(rows, was)
+	if !ok {
+		return c, fmt.Sprintf("a change of a row that is not there: %v", was)
+	}
+	before, after := maps.Clone(rows[k]), maps.Clone(rows[k])
+	maps.Copy(before, c.Before)
+	maps.Copy(after, c.After)
+	c.Before, c.After, c.Key = before, after, nil
+	return c, ""
+}
+
+// op says what a change was by its images.
+func (t Table) op(c Change) string {
+	switch was, is := t.Deleted(c.Before), t.Deleted(c.After); {
+	case c.Before == nil && !c.NoBefore:
+		return "insert"
+	case c.After == nil:
+		return "delete"
+	case !was && is && !c.NoBefore:
+		return "softdelete"
+	case was && !is:
+		return "restore"
+	}
+	return "update"
+}
+
 func apply(rows map[string]Row, t Table, c Change) (wrong []string) {
 	if c.Before == nil && c.After == nil {
 		return []string{"no images"}
+	}
+	if op := t.op(c); c.Op != "" && op != c.Op {
+		wrong = append(wrong, fmt.Sprintf("is called %s, and is %s: %v -> %v", c.Op, op, c.Before, c.After))
 	}
 	if c.Before != nil && c.After != nil && maps.Equal(c.Before, c.After) {
 		wrong = append(wrong, fmt.Sprintf("nothing changed: %v", c.After))
@@ -191,11 +287,14 @@ func apply(rows map[string]Row, t Table, c Change) (wrong []string) {
 	return wrong
 }
 
+// null is the word for NULL.
+const null = "NULL"
+
 // Word gives a raw value as the driver gave it in words, so that equal values are equal words.
 func Word(v any) string {
 	switch v := v.(type) {
 	case nil:
-		return "NULL"
+		return null
 	case []byte:
 		return string(v)
 	case string:
