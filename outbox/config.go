@@ -146,8 +146,8 @@ func (c QueueConfig) validate() error {
 	if c.Takeover < 0 {
 		bad("Takeover is %v, want 0 (default) or more", c.Takeover)
 	}
-	if c.ClaimRows < 1 || c.ClaimRows > 10_000 {
-		bad("ClaimRows is %d, want 0 (default) or 1 to 10000", c.ClaimRows)
+	if c.ClaimRows < 1 || c.ClaimRows > 1000 {
+		bad("ClaimRows is %d, want 0 (default) or 1 to 1000", c.ClaimRows)
 	}
 	if c.Retention < 0 {
 		bad("Retention is %v, want 0 (default) or more", c.Retention)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
@@ -54,9 +55,15 @@ func (mysql) lockState(ctx context.Context, conn gorm.ConnPool, n sqltable.Names
 	return last, err
 }
 
-// remove names the index: a scan of the table would wait for rows of transactions that are open.
+// remove looks each row up by its key. With a list of keys both servers may prefer to read the whole
+// table, and then wait for rows of transactions that are open.
 func (mysql) remove(table, ids string) string {
-	return "DELETE o FROM " + table + " AS o FORCE INDEX (PRIMARY) WHERE o.id IN (" + ids + ")"
+	first, rest, _ := strings.Cut(ids, ",")
+	list := "SELECT " + first + " AS id"
+	if rest != "" {
+		list += " UNION ALL SELECT " + strings.ReplaceAll(rest, ",", " UNION ALL SELECT ")
+	}
+	return "DELETE o FROM (" + list + ") AS d STRAIGHT_JOIN " + table + " AS o FORCE INDEX (PRIMARY) ON o.id = d.id"
 }
 
 func (mysql) removeSent(ctx context.Context, conn gorm.ConnPool, table string, upTo uint64, before int64, limit int) (int64, error) {
