@@ -29,9 +29,9 @@ type Config struct {
 	// Strict makes an error of WriteTx break the application's transaction, and saves its savepoint. It
 	// goes with the audit policy of the same name.
 	Strict bool
-	// LockTimeout is how long WriteTx waits for a lock on the table, in all (on MySQL and MariaDB by the
-	// second) and unless Strict is set; else the connection's own setting holds. It does not outlast
-	// WriteTx. Negative means the connection's setting. On SQLite it is always that (busy_timeout).
+	// LockTimeout is how long WriteTx waits for a lock on the table, on MySQL and MariaDB in whole seconds,
+	// unless Strict is set; then, if it is negative, and on SQLite (busy_timeout) the connection's own
+	// setting holds. It does not outlast WriteTx.
 	//
 	// Defaults to DefaultLockTimeout.
 	LockTimeout time.Duration

@@ -63,10 +63,10 @@ func newDialect(ctx context.Context, db *gorm.DB) (dialect, error) {
 // savepoint is the name of the savepoint around what the outbox does in a transaction that is not its own.
 const savepoint = "audit_outbox_write"
 
-// insertInto gives an INSERT with arguments.
-func insertInto(n sqltable.Names, rows []row) (string, []any) {
+// insertInto gives an INSERT, which begins with verb, with arguments.
+func insertInto(verb string, n sqltable.Names, rows []row) (string, []any) {
 	var b strings.Builder
-	b.WriteString("INSERT INTO " + n.Table("") + " (created,records,body) VALUES ")
+	b.WriteString(verb + " INTO " + n.Table("") + " (created,records,body) VALUES ")
 	args := make([]any, 0, 3*len(rows))
 	for i, r := range rows {
 		if i > 0 {
@@ -79,15 +79,15 @@ func insertInto(n sqltable.Names, rows []row) (string, []any) {
 }
 
 // insertParts inserts all rows or none, for databases that undo a statement that fails.
-func insertParts(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, strict bool, before string) error {
+func insertParts(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, strict bool, verb string) error {
 	if len(rows) > 1 {
 		conn = sqltable.Unprepared(conn) // GORM's cache would keep a statement for each number of rows
 	}
 	parts := chunks(rows)
 	insert := func() error {
 		for _, part := range parts {
-			text, args := insertInto(n, part)
-			if _, err := conn.ExecContext(ctx, before+text, args...); err != nil {
+			text, args := insertInto(verb, n, part)
+			if _, err := conn.ExecContext(ctx, text, args...); err != nil {
 				return err
 			}
 		}

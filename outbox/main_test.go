@@ -163,7 +163,14 @@ func write(t testing.TB, db *gorm.DB, o *outbox.Outbox, records ...event.Record)
 // waitFor waits until ask says yes.
 func waitFor(t testing.TB, what string, ask func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	if !await(t.Context(), ask) {
+		t.Fatalf("waited in vain for %s", what)
+	}
+}
+
+// await reports whether ask said yes within a time that is long enough.
+func await(ctx context.Context, ask func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -171,9 +178,10 @@ func waitFor(t testing.TB, what string, ask func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
+			return false
 		}
 	}
+	return true
 }
 
 func stats(t testing.TB, o *outbox.Outbox) outbox.Stats {

@@ -35,15 +35,16 @@ func (mysql) fill(n sqltable.Names, producer string) []string {
 }
 
 // insertTx needs no savepoint for one statement: InnoDB undoes a statement that fails, and the transaction
-// goes on. MariaDB takes the time-outs of one statement in front of it; of MySQL they would have to be set
-// and put back, two more messages for each write.
+// goes on. The time-out is one of the statement.
 func (d mysql) insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, cfg Config) error {
-	before := ""
-	if d.mariadb && cfg.LockTimeout >= 0 && !cfg.Strict {
+	verb := "INSERT"
+	if cfg.LockTimeout >= 0 && !cfg.Strict {
 		limit := seconds(cfg.LockTimeout)
-		before = "SET STATEMENT lock_wait_timeout=" + limit + ",innodb_lock_wait_timeout=" + limit + " FOR "
+		if verb = "INSERT /*+ SET_VAR(lock_wait_timeout=" + limit + ") */"; d.mariadb {
+			verb = "SET STATEMENT lock_wait_timeout=" + limit + ",innodb_lock_wait_timeout=" + limit + " FOR INSERT"
+		}
 	}
-	return insertParts(ctx, conn, n, rows, cfg.Strict, before)
+	return insertParts(ctx, conn, n, rows, cfg.Strict, verb)
 }
 
 // claiming reads what is committed without locks: a locking read could pass over the row of a transaction

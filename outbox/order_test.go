@@ -22,6 +22,7 @@ import (
 type reader struct {
 	stop func()
 	got  chan []stream.Message
+	seen sync.Map // ids
 }
 
 func startReader(t *testing.T, q *outbox.Queue) *reader {
@@ -42,6 +43,7 @@ func startReader(t *testing.T, q *outbox.Queue) *reader {
 				return
 			}
 			for _, m := range messages {
+				r.seen.Store(m.ID, true)
 				if m.Seq != after+1 {
 					t.Errorf("sequence %d after %d", m.Seq, after)
 				}
@@ -74,7 +76,7 @@ func (r *reader) end(t *testing.T, q *outbox.Queue) []stream.Message {
 func TestQueue_skipsNoRow(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, d database) {
-		rounds, workers := 1000, 4
+		rounds, workers := 1000, 8
 		switch d.name {
 		case "sqlite":
 			rounds, workers = 200, 2
@@ -88,7 +90,7 @@ func TestQueue_skipsNoRow(t *testing.T) {
 		}
 		raw.SetMaxIdleConns(30)
 		o := newOutbox(t, db, outbox.Config{})
-		q := openQueue(t, o, outbox.QueueConfig{MinPoll: 100 * time.Microsecond, MaxPoll: time.Millisecond, ClaimRows: 3})
+		q := openQueue(t, o, outbox.QueueConfig{MinPoll: 100 * time.Microsecond, MaxPoll: time.Millisecond, ClaimRows: 20})
 		r := startReader(t, q)
 		var mu sync.Mutex
 		committed := make(map[string]bool)
@@ -96,7 +98,7 @@ func TestQueue_skipsNoRow(t *testing.T) {
 		for w := range workers {
 			writing.Go(func() {
 				for round := range rounds / workers {
-					ids, err := interleave(t.Context(), db, o, fmt.Sprintf("%d-%d", w, round), d.name != "sqlite")
+					ids, err := interleave(t.Context(), db, o, r, fmt.Sprintf("%d-%d", w, round), d.name != "sqlite")
 					if err != nil {
 						t.Error(err)
 						return
@@ -126,8 +128,9 @@ func TestQueue_skipsNoRow(t *testing.T) {
 	})
 }
 
-// interleave gives the ids of the records of those transactions that it commits.
-func interleave(ctx context.Context, db *gorm.DB, o *outbox.Outbox, name string, open bool) (ids []string, err error) {
+// interleave gives the ids of the records of those transactions that it commits. After some of them it
+// waits until their records were read: others with lower ids are still open then.
+func interleave(ctx context.Context, db *gorm.DB, o *outbox.Outbox, r *reader, name string, open bool) (ids []string, err error) {
 	n := 2 + rand.IntN(3)
 	if !open {
 		n = 1 // the database has one writer
@@ -162,6 +165,14 @@ func interleave(ctx context.Context, db *gorm.DB, o *outbox.Outbox, name string,
 			return nil, err
 		}
 		ids = append(ids, written[i]...)
+		if rand.IntN(2) == 0 {
+			if !await(ctx, func() bool {
+				_, seen := r.seen.Load(written[i][0])
+				return seen
+			}) {
+				return nil, fmt.Errorf("record %s was committed, and is not seen", written[i][0])
+			}
+		}
 	}
 	return ids, nil
 }
@@ -187,7 +198,7 @@ func TestQueue_keepsTheOrderOfAnObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := newOutbox(t, db, outbox.Config{})
-		q := openQueue(t, o, outbox.QueueConfig{MinPoll: 100 * time.Microsecond, MaxPoll: time.Millisecond, ClaimRows: 2})
+		q := openQueue(t, o, outbox.QueueConfig{MinPoll: 100 * time.Microsecond, MaxPoll: time.Millisecond, ClaimRows: 20})
 		r := startReader(t, q)
 		undo := errors.New("undo")
 		var writing sync.WaitGroup

@@ -31,7 +31,7 @@ func (sqlite) fill(n sqltable.Names, producer string) []string {
 // insertTx needs no savepoint for one statement: SQLite undoes a statement that fails, and the
 // transaction goes on.
 func (sqlite) insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, cfg Config) error {
-	return insertParts(ctx, conn, n, rows, cfg.Strict, "")
+	return insertParts(ctx, conn, n, rows, cfg.Strict, "INSERT")
 }
 
 func (sqlite) claiming() *sql.TxOptions { return nil }
