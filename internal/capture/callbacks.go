@@ -54,5 +54,9 @@ func (e *engine) register(db *gorm.DB) error {
 }
 
 func (e *engine) wrapStatement(db *gorm.DB) {
+	if _, rewrites := stranger(db.Statement.ConnPool); rewrites {
+		laidBare(db.Statement.ConnPool)
+		return
+	}
 	db.Statement.ConnPool = tx.Wrap(db.Statement.ConnPool, e.tx)
 }

@@ -6,6 +6,8 @@ import (
 	"reflect"
 
 	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/tx"
 )
 
 // stranger gives the type of the first pool below p that is not known to send statements as it is given
@@ -42,6 +44,28 @@ func checkPool(db *gorm.DB) error {
 			"Unwrap() gorm.ConnPool if it does not, or set Config.AllowUntested", ErrDialect, name)
 	}
 	return nil
+}
+
+// laidBare takes our pool out of one of sharding, which is made for each statement. By the type of the pool
+// below it sharding decides whether it begins and ends transactions (v0.6.1): with ours below it would send
+// statements to the table that is not sharded, and commit the application's transaction.
+func laidBare(p gorm.ConnPool) {
+	v := reflect.ValueOf(p)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return
+	}
+	f := v.Elem().FieldByName("ConnPool")
+	if !f.IsValid() || !f.CanSet() || f.Type() != reflect.TypeFor[gorm.ConnPool]() {
+		return
+	}
+	switch inner := f.Interface().(type) {
+	case *tx.Pool:
+		f.Set(reflect.ValueOf(inner.Unwrap()))
+	case *tx.Conn:
+		f.Set(reflect.ValueOf(inner.Unwrap()))
+	case *tx.Tx:
+		f.Set(reflect.ValueOf(inner.Unwrap()))
+	}
 }
 
 // strange reports whether a statement goes through a pool by which it cannot be captured.

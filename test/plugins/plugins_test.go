@@ -25,6 +25,7 @@ import (
 
 // plugin captures the models and keeps what was committed in words.
 type plugin struct {
+	cfg    capture.Config
 	models map[string]*capture.Model
 	mu     sync.Mutex
 	ops    []string
@@ -66,7 +67,7 @@ func (p *plugin) Initialize(db *gorm.DB) error {
 			defer p.mu.Unlock()
 			p.failed = append(p.failed, err)
 		},
-	}, capture.Config{})
+	}, p.cfg)
 }
 
 func (p *plugin) want(t *testing.T, ops ...string) {
@@ -86,13 +87,19 @@ func newPlugin(t *testing.T, db *gorm.DB, models ...any) *plugin {
 	}
 	p := &plugin{models: map[string]*capture.Model{}}
 	for _, m := range models {
-		st := &gorm.Statement{DB: db}
-		if err := st.Parse(m); err != nil {
-			t.Fatal(err)
-		}
-		p.models[st.Schema.Table] = &capture.Model{Schema: st.Schema, Columns: st.Schema.DBNames}
+		model := modelOf(t, db, m)
+		p.models[model.Schema.Table] = model
 	}
 	return p
+}
+
+func modelOf(t *testing.T, db *gorm.DB, m any) *capture.Model {
+	t.Helper()
+	st := &gorm.Statement{DB: db}
+	if err := st.Parse(m); err != nil {
+		t.Fatal(err)
+	}
+	return &capture.Model{Schema: st.Schema, Columns: st.Schema.DBNames}
 }
 
 func open(t *testing.T, d gorm.Dialector) *gorm.DB {
