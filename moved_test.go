@@ -2,7 +2,7 @@ package audit_test
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -55,10 +55,11 @@ func TestTarget_movedWhileParentsGo(t *testing.T) {
 					return nil
 				}))
 				got := strings.Split(strings.TrimSpace(lines(rec.take())), "\n")
+				want := slices.Clone(c.want)
 				sort.Strings(got)
-				sort.Strings(c.want)
-				if fmt.Sprint(got) != fmt.Sprint(c.want) {
-					t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+				sort.Strings(want)
+				if !slices.Equal(got, want) {
+					t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 				}
 			})
 		})
