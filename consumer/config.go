@@ -24,6 +24,8 @@ const (
 	DefaultMinBackoff     = 100 * time.Millisecond
 	DefaultMaxBackoff     = 30 * time.Second
 	DefaultStopTimeout    = 10 * time.Second
+
+	DefaultWatermarkInterval = 10 * time.Second
 )
 
 // commitEvery is after how many messages the offset is committed even within CommitInterval.
@@ -35,6 +37,10 @@ type Config struct {
 	//
 	// Defaults to DefaultStream.
 	Stream string
+	// Group is the name of the group, for checkpoints.
+	//
+	// Defaults to DefaultGroup.
+	Group string
 	// Name labels this consumer in logs, to tell several of a group apart.
 	Name string
 	// BatchSize and BatchBytes say how much is written at once: a batch is full when it has so many
@@ -65,6 +71,17 @@ type Config struct {
 	//
 	// Defaults to DefaultStopTimeout, 10 s.
 	StopTimeout time.Duration
+	// Checkpoints, if it is set, keeps a checkpoint for each commit of the offset. Sources that are made with
+	// the consumer's StartAt then begin behind it, whatever offset the stream was told.
+	Checkpoints Checkpoints
+	// Watermarks, if it is set, is told every WatermarkInterval how far the records of each producer have
+	// come, if they came any further.
+	Watermarks Watermarks
+	// WatermarkInterval defaults to DefaultWatermarkInterval, 10 s.
+	WatermarkInterval time.Duration
+	// Partition says that the stream is one of several partitions, so that sequences of a producer that
+	// do not come may be in another one: nothing is then said of missing records.
+	Partition bool
 	// Now gives the time for ingested_at and x-first-failed. Defaults to time.Now.
 	Now func() time.Time
 	// Logger takes what an operator should know: never the content of records. Defaults to
@@ -74,6 +91,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	setText(&c.Stream, DefaultStream)
+	setText(&c.Group, DefaultGroup)
 	setNumber(&c.BatchSize, DefaultBatchSize)
 	setNumber(&c.BatchBytes, DefaultBatchBytes)
 	setNumber(&c.BatchAge, DefaultBatchAge)
@@ -82,6 +100,7 @@ func (c Config) withDefaults() Config {
 	setNumber(&c.MinBackoff, DefaultMinBackoff)
 	setNumber(&c.MaxBackoff, DefaultMaxBackoff)
 	setNumber(&c.StopTimeout, DefaultStopTimeout)
+	setNumber(&c.WatermarkInterval, DefaultWatermarkInterval)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -118,6 +137,7 @@ func (c Config) validate() error {
 		{"MinBackoff", int64(c.MinBackoff), c.MinBackoff},
 		{"MaxBackoff", int64(c.MaxBackoff), c.MaxBackoff},
 		{"StopTimeout", int64(c.StopTimeout), c.StopTimeout},
+		{"WatermarkInterval", int64(c.WatermarkInterval), c.WatermarkInterval},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("%w: Config.%s is %v, want 0 (default) or more", ErrConfig, f.name, f.text))

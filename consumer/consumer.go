@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/gormtrail/audit/checkpoint"
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/stream"
 )
@@ -34,6 +35,18 @@ type DeadLetters interface {
 	Append(ctx context.Context, messages ...stream.Message) error
 }
 
+// Checkpoints keeps the consumer's checkpoints, the newest of each stream and group.
+type Checkpoints interface {
+	Save(ctx context.Context, c checkpoint.Checkpoint) error
+	// Load gives the checkpoint saved last; ok is false if there is none.
+	Load(ctx context.Context, stream, group string) (c checkpoint.Checkpoint, ok bool, err error)
+}
+
+// Watermarks tells the producers how far their records have come.
+type Watermarks interface {
+	Publish(ctx context.Context, c checkpoint.Checkpoint) error
+}
+
 // Consumer carries records from a stream to a store. Make one with New.
 type Consumer struct {
 	dial    DialFunc
@@ -44,6 +57,7 @@ type Consumer struct {
 	notices notices
 	running atomic.Bool
 	stats   stats
+	follow  follower
 }
 
 // New gives a Consumer that does nothing before Run. The error wraps ErrConfig and names all that is
@@ -67,5 +81,7 @@ func New(dial DialFunc, to Store, letters DeadLetters, cfg Config) (*Consumer, e
 	if cfg.Name != "" {
 		log = log.With(slog.String("consumer", cfg.Name))
 	}
-	return &Consumer{dial: dial, store: to, letters: letters, cfg: cfg, log: log, notices: notices{now: cfg.Now}}, nil
+	c := &Consumer{dial: dial, store: to, letters: letters, cfg: cfg, log: log, notices: notices{now: cfg.Now}}
+	c.follow.tracker, c.follow.offset = checkpoint.NewTracker(checkpoint.Checkpoint{}), -1
+	return c, nil
 }

@@ -67,8 +67,11 @@ func (c *Consumer) connect(ctx context.Context, pauses *backoff) (Source, error)
 		if err == nil {
 			c.notices.over("connect")
 			c.log.InfoContext(ctx, "reads the stream")
-			c.lookForGap(ctx, source)
-			return source, nil
+			if c.lookForGap(ctx, source) {
+				return source, nil
+			}
+			_ = source.Close() // begins at the wrong place
+			continue
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -84,22 +87,26 @@ func (c *Consumer) connect(ctx context.Context, pauses *backoff) (Source, error)
 }
 
 // lookForGap raises an alarm if messages were removed from the stream before they were read: the
-// stream has begun anew behind the committed offset.
-func (c *Consumer) lookForGap(ctx context.Context, source Source) {
+// stream has begun anew behind the committed offset. It is false if the source must be made again.
+func (c *Consumer) lookForGap(ctx context.Context, source Source) bool {
 	inspector, ok := source.(stream.Inspector)
 	if !ok {
-		return
+		return true
 	}
 	committed, known, err := inspector.Committed(ctx)
 	if err == nil {
 		var bounds stream.Bounds
 		if bounds, err = inspector.Bounds(ctx); err == nil {
+			if !c.trust(ctx, known, bounds) {
+				return false
+			}
 			c.gap(ctx, committed, known, bounds)
 		}
 	}
 	if err != nil && ctx.Err() == nil {
 		c.log.WarnContext(ctx, "cannot see whether messages are missing", slog.Any("error", err))
 	}
+	return true
 }
 
 func (c *Consumer) gap(ctx context.Context, committed int64, known bool, bounds stream.Bounds) {
@@ -133,10 +140,12 @@ func (c *Consumer) consume(ctx, work context.Context, source Source, pauses *bac
 		if len(batch) > 0 {
 			pauses.failures = 0
 			c.notices.over("source")
-			if !c.settle(ctx, work, batch) {
+			marks, ok := c.settle(ctx, work, batch)
+			if !ok {
 				return p.commit(work, true)
 			}
 			p.finish(batch)
+			c.came(ctx, marks)
 		}
 		if commitErr := p.commit(work, err != nil || ctx.Err() != nil); commitErr != nil {
 			return commitErr
@@ -202,10 +211,11 @@ func (p *progress) finish(batch []stream.Message) {
 	p.c.count(func(s *Stats) { s.Offset = max(s.Offset, p.done) })
 }
 
-// idle is how long to wait for messages before the offset has to be committed; 0 is for ever.
+// idle is how long to wait for messages before the offset has to be committed, or the producers have to be
+// told; 0 is for ever.
 func (p *progress) idle() time.Duration {
 	if p.done == p.committed {
-		return 0
+		return p.c.untold()
 	}
 	return max(p.c.cfg.CommitInterval-p.c.cfg.Now().Sub(p.at), time.Millisecond)
 }
@@ -213,6 +223,7 @@ func (p *progress) idle() time.Duration {
 // commit tells the stream how far everything is done, if it is time to, or now.
 func (p *progress) commit(ctx context.Context, now bool) error {
 	if p.done == p.committed {
+		p.c.overdue(ctx, p.committed)
 		return nil
 	}
 	if !now && p.pending < commitEvery && p.c.cfg.Now().Sub(p.at) < p.c.cfg.CommitInterval {
@@ -223,5 +234,6 @@ func (p *progress) commit(ctx context.Context, now bool) error {
 	}
 	p.committed, p.pending, p.at = p.done, 0, p.c.cfg.Now()
 	p.c.count(func(s *Stats) { s.Committed = max(s.Committed, p.committed) })
+	p.c.checkpoint(ctx, p.committed, now)
 	return nil
 }

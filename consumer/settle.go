@@ -17,9 +17,10 @@ type pending struct {
 }
 
 // settle brings every message of the batch into the store or into the dead letters, however long it
-// takes. It reports whether all are there; if not, ctx or work has ended.
-func (c *Consumer) settle(ctx, work context.Context, batch []stream.Message) bool {
+// takes. It reports whether all are there, and what was decoded; if not, ctx or work has ended.
+func (c *Consumer) settle(ctx, work context.Context, batch []stream.Message) (marks []mark, ok bool) {
 	todo := make([]pending, 0, len(batch))
+	marks = make([]mark, 0, len(batch))
 	var letters []letter
 	for _, m := range batch {
 		doc, err := c.decode(m)
@@ -28,6 +29,7 @@ func (c *Consumer) settle(ctx, work context.Context, batch []stream.Message) boo
 			continue
 		}
 		todo = append(todo, pending{m, doc})
+		marks = append(marks, markOf(doc.Record))
 	}
 	pauses := c.backoff()
 	for {
@@ -38,12 +40,12 @@ func (c *Consumer) settle(ctx, work context.Context, batch []stream.Message) boo
 			again, letters, environment, trouble = c.write(work, todo, letters)
 		}
 		if !c.bury(ctx, work, letters) {
-			return false
+			return nil, false
 		}
 		letters = nil
 		if len(again) == 0 {
 			c.recovered(ctx)
-			return true
+			return marks, true
 		}
 		c.count(func(s *Stats) {
 			s.Retries += int64(len(again))
@@ -54,7 +56,7 @@ func (c *Consumer) settle(ctx, work context.Context, batch []stream.Message) boo
 		c.enter(StateWaiting, trouble)
 		c.complain(ctx, environment, len(again), trouble)
 		if !pauses.wait(ctx) {
-			return false
+			return nil, false
 		}
 		todo = again
 	}

@@ -34,6 +34,13 @@ type Stats struct {
 	// Gaps counts how often messages had been removed from the stream before they were read, and Missing
 	// how many offsets that were: at least one message less, because commits take offsets as well.
 	Gaps, Missing int64
+	// SequenceGaps counts how often sequences of a producer did not come, and MissingRecords how many records
+	// that are now: they may still come when their producer sends them again. LostRecords counts those
+	// of which a gap record says that they are lost. See Config.Partition.
+	SequenceGaps, MissingRecords, LostRecords int64
+	// CheckpointErrors counts checkpoints and watermarks that could not be saved. The next ones make up for
+	// them.
+	CheckpointErrors int64
 	// Offset is the offset up to which everything is done, Committed the one that the stream was told; -1
 	// before the first.
 	Offset, Committed int64

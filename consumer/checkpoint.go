@@ -1,0 +1,196 @@
+package consumer
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gormtrail/audit/checkpoint"
+	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/failpoint"
+	"github.com/gormtrail/audit/stream"
+)
+
+// checkpointTimeout bounds one save of a checkpoint: it must not hold up the records.
+const checkpointTimeout = 5 * time.Second
+
+// follower knows how far the records of each producer have come.
+type follower struct {
+	mu        sync.Mutex
+	tracker   *checkpoint.Tracker
+	offset    int64     // of the checkpoint that was loaded; -1: none
+	loaded    bool      // StartAt has given offset
+	distrust  bool      // the stream is another one than that of the checkpoint
+	published time.Time // when the producers were told
+	changed   bool      // since then
+}
+
+// mark is what the tracker wants to know of a record.
+type mark struct {
+	producer string
+	seq      uint64
+	at       time.Time
+	gap      *event.Gap
+}
+
+func markOf(r event.Record) mark {
+	m := mark{producer: r.ProducerID, seq: r.Seq, at: r.Timestamp}
+	if g, ok := event.GapOf(r); ok && g.From > 0 {
+		m.gap = &g
+	}
+	return m
+}
+
+// StartAt gives the offset behind the checkpoint saved last, for the SourceOptions of the sources that
+// the consumer's DialFunc makes: so a consumer begins where it was, whatever offset the stream was told
+// by whomever. ok is false without Config.Checkpoints, without a checkpoint, and if the stream
+// turned out to be another one than that of the checkpoint. It may be called concurrently.
+func (c *Consumer) StartAt(ctx context.Context) (offset int64, ok bool, err error) {
+	if c.cfg.Checkpoints == nil {
+		return 0, false, nil
+	}
+	saved, found, err := c.cfg.Checkpoints.Load(ctx, c.cfg.Stream, c.cfg.Group)
+	if err != nil {
+		return 0, false, err
+	}
+	c.follow.mu.Lock()
+	defer c.follow.mu.Unlock()
+	if found {
+		c.follow.tracker = checkpoint.NewTracker(saved)
+		c.noteMissing()
+	}
+	if !found || saved.Offset < 0 || c.follow.distrust {
+		c.follow.offset, c.follow.loaded = -1, false
+		return 0, false, nil
+	}
+	c.follow.offset, c.follow.loaded = saved.Offset, true
+	c.count(func(s *Stats) { s.Offset = max(s.Offset, saved.Offset) })
+	return saved.Offset + 1, true, nil
+}
+
+// trust reports whether the source began at the right place. Offsets of a stream that was deleted and
+// declared again mean nothing: then nobody has committed one although all of the stream is there.
+func (c *Consumer) trust(ctx context.Context, known bool, bounds stream.Bounds) bool {
+	c.follow.mu.Lock()
+	defer c.follow.mu.Unlock()
+	if known || !bounds.Empty && bounds.First > 0 {
+		return true
+	}
+	if !c.follow.loaded {
+		if !c.follow.distrust && c.Stats().Received == 0 { // all of it will be seen
+			c.follow.tracker = checkpoint.NewTracker(completed(c.follow.tracker.Checkpoint()))
+		}
+		return true
+	}
+	c.follow.distrust, c.follow.loaded = true, false
+	c.log.LogAttrs(ctx, slog.LevelError, "stream knows no offset and has its first message: it is another one than that of the checkpoint, and is read from its beginning",
+		slog.Int64("checkpoint", c.follow.offset))
+	c.count(func(s *Stats) { s.Offset, s.Committed = -1, -1 })
+	return false
+}
+
+func completed(c checkpoint.Checkpoint) checkpoint.Checkpoint {
+	c.Complete = true
+	return c
+}
+
+// came notes what has its place now, and raises an alarm if a producer's records are missing between.
+func (c *Consumer) came(ctx context.Context, marks []mark) {
+	if c.cfg.Partition {
+		return
+	}
+	c.follow.mu.Lock()
+	defer c.follow.mu.Unlock()
+	var gaps, lost int64
+	for _, m := range marks {
+		if missing := c.follow.tracker.Came(m.producer, m.seq, m.at); missing.To > 0 {
+			gaps++
+			if c.notices.due("sequence") {
+				c.log.LogAttrs(ctx, slog.LevelError, "records of a producer are missing from the stream; it can send them again while it keeps them",
+					slog.String("producer", m.producer), slog.Uint64("from_seq", missing.From), slog.Uint64("to_seq", missing.To))
+			}
+		}
+		if m.gap != nil {
+			lost += int64(c.follow.tracker.Lost(m.gap.Producer, checkpoint.Range{From: m.gap.From, To: m.gap.To})) //nolint:gosec // a count of records
+		}
+	}
+	c.follow.changed = c.follow.changed || len(marks) > 0
+	c.count(func(s *Stats) {
+		s.SequenceGaps += gaps
+		s.LostRecords += lost
+	})
+	c.noteMissing()
+}
+
+// noteMissing puts into the numbers how many records are missing. The caller holds follow.mu.
+func (c *Consumer) noteMissing() {
+	missing := int64(c.follow.tracker.Missing()) //nolint:gosec // a count of records
+	c.count(func(s *Stats) { s.MissingRecords = missing })
+}
+
+// checkpoint saves how far everything is done, and from time to time, or now, tells the producers.
+// It is a help, and never in the way.
+func (c *Consumer) checkpoint(ctx context.Context, offset int64, now bool) {
+	if c.cfg.Checkpoints == nil && c.cfg.Watermarks == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
+	defer cancel()
+	made, tell := c.point(offset, now)
+	if c.cfg.Checkpoints != nil && c.saved(ctx, "save the checkpoint", c.cfg.Checkpoints.Save(ctx, made)) {
+		c.follow.mu.Lock()
+		c.follow.distrust = false // it is one of this stream
+		c.follow.mu.Unlock()
+	}
+	if tell {
+		c.publish(ctx, made)
+	}
+}
+
+// point gives the checkpoint at the offset, and whether it is time to tell the producers.
+func (c *Consumer) point(offset int64, now bool) (made checkpoint.Checkpoint, tell bool) {
+	c.follow.mu.Lock()
+	defer c.follow.mu.Unlock()
+	made = c.follow.tracker.Checkpoint()
+	made.Stream, made.Group, made.Offset, made.At = c.cfg.Stream, c.cfg.Group, offset, c.cfg.Now().UTC()
+	return made, c.cfg.Watermarks != nil && c.follow.changed && (now || made.At.Sub(c.follow.published) >= c.cfg.WatermarkInterval)
+}
+
+// overdue tells the producers what they do not know yet, if it is time to and no record comes.
+func (c *Consumer) overdue(ctx context.Context, offset int64) {
+	if made, tell := c.point(offset, false); tell {
+		ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
+		defer cancel()
+		c.publish(ctx, made)
+	}
+}
+
+// untold is how long the producers may remain without news; 0 is for ever.
+func (c *Consumer) untold() time.Duration {
+	c.follow.mu.Lock()
+	defer c.follow.mu.Unlock()
+	if c.cfg.Watermarks == nil || !c.follow.changed {
+		return 0
+	}
+	return max(c.cfg.WatermarkInterval-c.cfg.Now().Sub(c.follow.published), time.Millisecond)
+}
+
+func (c *Consumer) publish(ctx context.Context, made checkpoint.Checkpoint) {
+	ok := c.saved(ctx, "tell the producers", c.cfg.Watermarks.Publish(ctx, made))
+	failpoint.Hit(failpoint.WatermarkPublished)
+	c.follow.mu.Lock()
+	defer c.follow.mu.Unlock()
+	c.follow.published, c.follow.changed = made.At, !ok
+}
+
+func (c *Consumer) saved(ctx context.Context, what string, err error) bool {
+	if err == nil {
+		return true
+	}
+	c.count(func(s *Stats) { s.CheckpointErrors++ })
+	if c.notices.due("checkpoint") {
+		c.log.WarnContext(ctx, "cannot "+what+"; the next will do", slog.Any("error", err))
+	}
+	return false
+}
