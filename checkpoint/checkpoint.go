@@ -8,8 +8,13 @@ import (
 	"time"
 )
 
-// ErrFormat is returned, wrapped, for what is not a checkpoint.
-var ErrFormat = errors.New("checkpoint: bad format")
+var (
+	// ErrFormat is returned, wrapped, for what is not a checkpoint.
+	ErrFormat = errors.New("checkpoint: bad format")
+	// ErrForbidden is returned, wrapped, by who keeps checkpoints if the credentials do not allow it: asking
+	// again does not help.
+	ErrForbidden = errors.New("checkpoint: forbidden")
+)
 
 // Version is the version of the encoding. Decode refuses newer ones.
 const Version = 1

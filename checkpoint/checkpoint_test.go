@@ -19,7 +19,9 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // follow gives a tracker that saw everything from the beginning.
-func follow() *checkpoint.Tracker { return checkpoint.NewTracker(checkpoint.Checkpoint{Complete: true}) }
+func follow() *checkpoint.Tracker {
+	return checkpoint.NewTracker(checkpoint.Checkpoint{Complete: true})
+}
 
 func came(t *checkpoint.Tracker, producer string, seqs ...uint64) {
 	for _, seq := range seqs {

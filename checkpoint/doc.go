@@ -12,7 +12,8 @@
 //
 // # Errors
 //
-// Decode returns an error that wraps ErrFormat for what is not a checkpoint.
+// Decode returns an error that wraps ErrFormat for what is not a checkpoint. ErrForbidden is for those who
+// keep checkpoints.
 //
 // # Concurrency
 //

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -51,6 +52,11 @@ func (c *Consumer) StartAt(ctx context.Context) (offset int64, ok bool, err erro
 		return 0, false, nil
 	}
 	saved, found, err := c.cfg.Checkpoints.Load(ctx, c.cfg.Stream, c.cfg.Group)
+	if errors.Is(err, checkpoint.ErrForbidden) || errors.Is(err, checkpoint.ErrFormat) {
+		// Nothing to wait for: the stream's own offset will do.
+		c.saved(ctx, "use the checkpoint", err)
+		found, err = false, nil
+	}
 	if err != nil {
 		return 0, false, err
 	}

@@ -23,6 +23,9 @@ type book struct {
 	last *checkpoint.Checkpoint
 	told []checkpoint.Checkpoint
 	fail bool
+	// unreadable is how often it cannot be loaded, and why.
+	unreadable, loads int
+	why               error
 }
 
 func (b *book) Save(_ context.Context, c checkpoint.Checkpoint) error {
@@ -38,6 +41,9 @@ func (b *book) Save(_ context.Context, c checkpoint.Checkpoint) error {
 func (b *book) Load(context.Context, string, string) (checkpoint.Checkpoint, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.loads++; b.loads <= b.unreadable {
+		return checkpoint.Checkpoint{}, false, b.why
+	}
 	if b.last == nil {
 		return checkpoint.Checkpoint{}, false, nil
 	}
@@ -218,38 +224,27 @@ func TestCheckpoint_joinedLater(t *testing.T) {
 	}
 }
 
-func TestCheckpoint_cannotBeLoaded_waits(t *testing.T) {
+func TestCheckpoint_cannotBeLoaded(t *testing.T) {
 	t.Parallel()
-	b := newBench()
-	publish(t, b.stream, sent(t, 1)...)
-	notes := &unreadable{}
-	b.config.Checkpoints = notes
-	var c *consumer.Consumer
-	dial := func(ctx context.Context) (consumer.Source, error) {
-		s, err := b.stream.Source(ctx, group, stream.SourceOptions{StartAt: c.StartAt})
-		if err != nil {
-			return nil, fmt.Errorf("dial: %w", err)
-		}
-		return s, nil
+	for _, c := range []struct {
+		name  string
+		err   error
+		loads int
+	}{
+		{"for now, it waits", errors.New("not now"), 4},
+		{"for ever, it goes on", fmt.Errorf("%w: 403", checkpoint.ErrForbidden), 1},
+		{"it is garbage, it goes on", fmt.Errorf("%w: garbage", checkpoint.ErrFormat), 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b, notes := newBench(), &book{unreadable: 3, why: c.err}
+			publish(t, b.stream, sent(t, 1)...)
+			con, stop := b.startWith(t, notes)
+			wait(t, "it was stored", func() bool { return con.Stats().Stored == 1 })
+			stop()
+			if notes.loads != c.loads {
+				t.Errorf("asked %d times, want %d", notes.loads, c.loads)
+			}
+		})
 	}
-	c, err := consumer.New(dial, b.store, b.letters, b.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(t, c)
-	wait(t, "it was stored once the checkpoint could be read", func() bool { return c.Stats().Stored == 1 })
-}
-
-// unreadable fails three times to load.
-type unreadable struct {
-	book
-
-	loads int
-}
-
-func (u *unreadable) Load(ctx context.Context, s, g string) (checkpoint.Checkpoint, bool, error) {
-	if u.loads++; u.loads <= 3 {
-		return checkpoint.Checkpoint{}, false, errors.New("not now")
-	}
-	return u.book.Load(ctx, s, g)
 }

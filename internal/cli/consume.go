@@ -23,7 +23,7 @@ type consumeFlags struct {
 	name, group, deadLetters, health string
 	batchSize                        int
 	batchAge                         time.Duration
-	singleActive                     bool
+	singleActive, watermarks         bool
 }
 
 func (p Program) consume(c *common) *cobra.Command {
@@ -53,6 +53,7 @@ stream, whose partitions are all read, and each has its active consumer.`,
 	flags.StringVar(&f.name, "consumer-name", host, "label of this consumer in logs; by default the name of the host")
 	flags.StringVar(&f.group, "group", consumer.DefaultGroup, "name under which the broker keeps the offset")
 	flags.StringVar(&f.deadLetters, "dead-letters", consumer.DefaultDeadLetters, "stream for messages that cannot be stored")
+	flags.BoolVar(&f.watermarks, "watermarks", true, "tell the producers what is stored, on the stream with _watermarks behind its name; none for super streams")
 	flags.StringVar(&f.health, "health-address", "", "address to serve /healthz at, such as 127.0.0.1:8081: the numbers as JSON, with 200 while records flow and else 503")
 	flags.IntVar(&f.batchSize, "batch-size", consumer.DefaultBatchSize, "most records written at once")
 	flags.DurationVar(&f.batchAge, "batch-age", consumer.DefaultBatchAge, "how long a record waits for others at most")
@@ -115,6 +116,15 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 	}
 	defer func() { _ = letters.Close() }()
 
+	var told consumer.Watermarks
+	if f.watermarks && source.Partitions == 0 {
+		w, err := rabbit.NewWatermarks(source, f.group)
+		if err != nil {
+			return usage(err)
+		}
+		defer func() { _ = w.Close() }()
+		told = w
+	}
 	parts, err := sources(ctx, c, source)
 	if err != nil {
 		return nil //nolint:nilerr // stopped before the super stream was there
@@ -126,14 +136,15 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 			if err := rabbit.Exists(ctx, dead); err != nil {
 				return nil, withHint(err)
 			}
-			s, err := rabbit.NewSource(ctx, part, f.group, stream.SourceOptions{SingleActive: f.singleActive})
+			s, err := rabbit.NewSource(ctx, part, f.group, stream.SourceOptions{SingleActive: f.singleActive, StartAt: services[i].StartAt})
 			if err != nil {
 				return nil, withHint(err)
 			}
 			return s, nil
 		}
 		services[i], err = consumer.New(dial, to, letters, consumer.Config{
-			Stream: part.Stream, Name: f.name, BatchSize: f.batchSize, BatchAge: f.batchAge, Logger: c.log,
+			Stream: part.Stream, Group: f.group, Name: f.name, BatchSize: f.batchSize, BatchAge: f.batchAge, Logger: c.log,
+			Checkpoints: to, Watermarks: told, Partition: source.Partitions > 0,
 		})
 		if err != nil {
 			return usage(err)

@@ -57,7 +57,7 @@ func newRig(t *testing.T) *rig {
 	}
 	t.Cleanup(func() {
 		defer r.store.Close()
-		for _, path := range []string{r.prefix + "-2026.11", "_index_template/" + r.prefix} {
+		for _, path := range []string{r.prefix + "-2026.11", r.prefix + "-checkpoints", "_index_template/" + r.prefix} {
 			request(t, http.MethodDelete, u.String()+"/"+path, "")
 		}
 	})
@@ -70,7 +70,11 @@ func (r *rig) removeStreams(t *testing.T) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		defer cancel()
-		for _, c := range []rabbit.Config{r.source, r.dead} {
+		streams := []rabbit.Config{r.source, r.dead}
+		if r.source.Partitions == 0 {
+			streams = append(streams, rabbit.WatermarksOf(r.source))
+		}
+		for _, c := range streams {
 			if err := rabbit.Delete(ctx, c); err != nil {
 				t.Error(err)
 			}
@@ -201,7 +205,7 @@ func TestSetup_thenConsume_thenServe(t *testing.T) {
 	r := newRig(t)
 	r.removeStreams(t)
 	for i, want := range [][]string{
-		{"stream " + r.source.Stream + ": made", "stream " + r.dead.Stream + ": made", "index template " + r.prefix + ": made"},
+		{"stream " + r.source.Stream + ": made", "stream " + r.dead.Stream + ": made", "stream " + r.source.Stream + "_watermarks: made", "index template " + r.prefix + ": made"},
 		{"stream " + r.source.Stream + ": is there", "stream " + r.dead.Stream + ": is there", "index template " + r.prefix + ": is there"},
 	} {
 		got := execute(t.Context(), r.variables, "setup", "--dead-letters", r.dead.Stream)

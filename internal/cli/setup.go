@@ -24,8 +24,8 @@ func (p Program) setup(c *common) *cobra.Command {
 	var f setupFlags
 	cmd := &cobra.Command{
 		Use: "setup", Short: "Make the streams and the index template, where they are missing", Args: noArgs,
-		Long: `setup makes the stream of records and that of dead letters in RabbitMQ, and puts the index template
-into OpenSearch; an older template and the mappings of existing indices are upgraded. It says what it
+		Long: `setup makes the stream of records, that of dead letters, and a small one on which producers are told what
+is stored (its name ends in _watermarks), in RabbitMQ, and puts the index template into OpenSearch; an older template and the mappings of existing indices are upgraded. It says what it
 did, changes nothing that is in order, and may be run again at any time. What cannot be done is an
 error, and the rest is done nevertheless.
 
@@ -77,6 +77,9 @@ func runSetup(ctx context.Context, c *common, f setupFlags, out io.Writer) error
 	err = setupStream(ctx, source, f.limits, say)
 	if err == nil { // else the same would be said twice
 		err = setupStream(ctx, dead, rabbit.Limits{}, say)
+	}
+	if err == nil && source.Partitions == 0 {
+		err = setupStream(ctx, rabbit.WatermarksOf(source), rabbit.WatermarkLimits, say)
 	}
 	return errors.Join(err, setupOpenSearch(ctx, to, say))
 }

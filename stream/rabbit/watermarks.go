@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 	"github.com/gormtrail/audit/stream"
 )
 
-// DefaultWatermarks is the stream of the watermarks.
-const DefaultWatermarks = "audit_logs_watermarks"
+// watermarks is added to the name of a stream for that of its watermarks.
+const watermarks = "_watermarks"
 
 // WatermarkLimits are good for the stream of the watermarks, of which only the newest message of each
 // group counts.
@@ -39,23 +40,32 @@ type Watermarks struct {
 	closed, known bool
 }
 
-// NewWatermarks gives the watermarks that are on the stream of config, about the stream records and the
-// group that reads it. Both may be empty for what the consumer has as default.
-func NewWatermarks(config Config, records, group string) (*Watermarks, error) {
-	if records == "" {
-		records = DefaultStream
+// WatermarksOf gives the configuration of the stream that has the watermarks of a stream of records: its name
+// with _watermarks behind it.
+func WatermarksOf(records Config) Config {
+	if records.Stream == "" {
+		records.Stream = DefaultStream
 	}
-	if group == "" {
-		group = "audit-log-consumer"
+	records.Stream, records.Partitions = records.Stream+watermarks, 0
+	return records
+}
+
+// NewWatermarks gives the watermarks of a stream of records and the group of consumers that reads it. They
+// are on the stream WatermarksOf(records), which Declare makes with WatermarkLimits. A super stream has none,
+// as a sequence that one partition lacks may be in another.
+func NewWatermarks(records Config, group string) (*Watermarks, error) {
+	if records.Partitions > 0 {
+		return nil, fmt.Errorf("rabbit: Config.Partitions is %d: a super stream has no watermarks", records.Partitions)
 	}
-	if config.Partitions > 0 {
-		return nil, fmt.Errorf("rabbit: Config.Partitions of the watermarks is %d, want 0: they need a stream without partitions", config.Partitions)
-	}
+	config := WatermarksOf(records)
 	appender, err := NewAppender(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Watermarks{config: config, records: records, group: group, appender: appender, calls: make(chan struct{}, 1)}, nil
+	return &Watermarks{
+		config: config, records: strings.TrimSuffix(config.Stream, watermarks), group: group,
+		appender: appender, calls: make(chan struct{}, 1),
+	}, nil
 }
 
 // Publish adds the checkpoint to the stream.

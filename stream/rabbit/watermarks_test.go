@@ -1,6 +1,7 @@
 package rabbit_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -21,25 +22,38 @@ func point(records string, seen uint64, missing ...checkpoint.Range) checkpoint.
 	}
 }
 
+// newWatermarks gives the watermarks of the records, group g.
+func newWatermarks(t *testing.T, records rabbit.Config) *rabbit.Watermarks {
+	t.Helper()
+	w, err := rabbit.NewWatermarks(records, "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
 func TestWatermarks(t *testing.T) {
 	t.Parallel()
 	config := rabbittest.Stream(t)
-	writer, err := rabbit.NewWatermarks(config, "", "")
-	if err != nil {
+	records := config
+	records.Stream += "-records"
+	config.Stream = rabbit.WatermarksOf(records).Stream
+	if err := rabbit.Declare(t.Context(), config, rabbit.WatermarkLimits); err != nil {
 		t.Fatal(err)
 	}
-	defer writer.Close()
-	reader, err := rabbit.NewWatermarks(config, "records", "g")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
+	t.Cleanup(func() {
+		if err := rabbit.Delete(context.WithoutCancel(t.Context()), config); err != nil {
+			t.Error(err)
+		}
+	})
+	writer, reader := newWatermarks(t, records), newWatermarks(t, records)
 	ctx := t.Context()
 
 	if n, err := reader.IndexedUpTo(ctx, "p", 3, 9); n != 3 || err != nil {
 		t.Errorf("of an empty stream: %d, %v, want 3", n, err)
 	}
-	if err := writer.Publish(ctx, point("records", 7)); err != nil {
+	if err := writer.Publish(ctx, point(records.Stream, 7)); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ after, upTo, want uint64 }{{0, 100, 7}, {0, 5, 5}, {8, 100, 8}} {
@@ -60,7 +74,7 @@ func TestWatermarks(t *testing.T) {
 	if err := appender.Append(ctx, stream.Message{Payload: []byte("garbage")}, stream.Message{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []checkpoint.Checkpoint{point("records", 20, checkpoint.Range{From: 10, To: 12}), point("others", 99)} {
+	for _, c := range []checkpoint.Checkpoint{point(records.Stream, 20, checkpoint.Range{From: 10, To: 12}), point("others", 99)} {
 		if err := writer.Publish(ctx, c); err != nil {
 			t.Fatal(err)
 		}
@@ -86,15 +100,10 @@ func TestWatermarks(t *testing.T) {
 	if _, _, err := reader.Progress(ctx, "p"); !errors.Is(err, stream.ErrClosed) {
 		t.Errorf("after Close: %v, want ErrClosed", err)
 	}
-	if err := writer.Publish(ctx, point("records", 30)); err != nil {
+	if err := writer.Publish(ctx, point(records.Stream, 30)); err != nil {
 		t.Fatal(err)
 	}
-	late, err := rabbit.NewWatermarks(config, "records", "g")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer late.Close()
-	if n, err := late.IndexedUpTo(ctx, "p", 0, 100); n != 30 || err != nil {
+	if n, err := newWatermarks(t, records).IndexedUpTo(ctx, "p", 0, 100); n != 30 || err != nil {
 		t.Errorf("later: %d, %v, want 30", n, err)
 	}
 }
@@ -102,17 +111,14 @@ func TestWatermarks(t *testing.T) {
 func TestWatermarks_noStream_isAnError(t *testing.T) {
 	t.Parallel()
 	config := rabbittest.Stream(t)
-	config.Stream += "-none"
-	w, err := rabbit.NewWatermarks(config, "records", "g")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
-	if _, _, err := w.Progress(t.Context(), "p"); !errors.Is(err, stream.ErrNotExist) {
+	if _, _, err := newWatermarks(t, config).Progress(t.Context(), "p"); !errors.Is(err, stream.ErrNotExist) {
 		t.Errorf("%v, want ErrNotExist", err)
 	}
 	config.Partitions = 3
-	if _, err := rabbit.NewWatermarks(config, "", ""); err == nil {
-		t.Error("watermarks on a super stream were taken")
+	if _, err := rabbit.NewWatermarks(config, "g"); err == nil {
+		t.Error("watermarks of a super stream were made")
+	}
+	if got := rabbit.WatermarksOf(rabbit.Config{Partitions: 3}); got.Stream != "audit_logs_stream_watermarks" || got.Partitions != 0 {
+		t.Errorf("they are on %q with %d partitions", got.Stream, got.Partitions)
 	}
 }
