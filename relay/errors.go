@@ -9,6 +9,9 @@ var (
 	// ErrNoConfirm is in Stats.LastError, wrapped, if the broker has not confirmed within
 	// Config.ConfirmTimeout.
 	ErrNoConfirm = errors.New("relay: no confirm")
+	// ErrForeignName is in Stats.LastError, wrapped, if under the queue's producer name and all names after
+	// it somebody else has published. Nothing is sent then.
+	ErrForeignName = errors.New("relay: producer name is used by somebody else")
 	// ErrQueueFull is returned, wrapped, by Direct.Write if the records have no room in memory: they are
 	// lost.
 	ErrQueueFull = errors.New("relay: queue full")

@@ -72,7 +72,10 @@ func TestRabbitMQ_connectionLost_losesAndDoublesNothing(t *testing.T) {
 	}{
 		{"cut", (*tcpproxy.Proxy).Cut},
 		{"refused", (*tcpproxy.Proxy).Refuse},
-		{"black hole", (*tcpproxy.Proxy).Swallow},
+		{"black hole", func(p *tcpproxy.Proxy) { p.Swallow() }},
+		{"black hole to the broker", func(p *tcpproxy.Proxy) { p.Swallow(tcpproxy.ToServer) }},
+		{"black hole from the broker, confirms lost", func(p *tcpproxy.Proxy) { p.Swallow(tcpproxy.ToClient) }},
+		{"reset inside a frame", func(p *tcpproxy.Proxy) { p.CutAfter(5000) }},
 		{"frozen", (*tcpproxy.Proxy).Hold},
 	}
 	for _, test := range faults {
@@ -83,7 +86,8 @@ func TestRabbitMQ_connectionLost_losesAndDoublesNothing(t *testing.T) {
 			config := fast()
 			config.ConfirmTimeout = 500 * time.Millisecond
 			service := start(t, s, rabbit.Dialer(through), config)
-			const rounds, each = 4, 1500
+			const each = 1500
+			rounds := count(2, 8)
 			next := 1
 			for range rounds {
 				failures := service.Stats().Failures

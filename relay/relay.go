@@ -19,8 +19,12 @@ type Relay struct {
 	stats   Stats
 	highest uint64 // sequence up to which something was sent in this life
 	warned  time.Time
-	since   time.Time     // from when on something waits and nothing was confirmed; zero: nothing waits
-	changed chan struct{} // closed and replaced when something is acknowledged
+	// bytesAllowed is Config.WindowBytes, or less after a connection on which nothing was confirmed in
+	// time: on a slow line, so much may be under way that its confirm comes too late, again and again.
+	bytesAllowed int
+	since        time.Time       // from when on something waits and nothing was confirmed; zero: nothing waits
+	abandoned    map[string]bool // producer names
+	changed      chan struct{}   // closed and replaced when something is acknowledged
 }
 
 // New makes a relay; Run sets it going.
@@ -29,7 +33,7 @@ func New(queue Queue, dial DialFunc, config Config) (*Relay, error) {
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	return &Relay{queue: queue, dial: dial, config: config, changed: make(chan struct{})}, nil
+	return &Relay{queue: queue, dial: dial, config: config, bytesAllowed: config.WindowBytes, changed: make(chan struct{})}, nil
 }
 
 // Run relays until ctx ends, and gives nil then; what is not confirmed stays in the queue. It also ends,
@@ -75,7 +79,10 @@ func (r *Relay) failed(ctx context.Context, err error, pause time.Duration) {
 	r.stats.Connected = false
 	r.stats.Failures++
 	r.stats.LastError, r.stats.LastErrorTime = err, now
-	r.stats.Blocked = r.stats.Blocked || errors.Is(err, ErrNoConfirm)
+	if errors.Is(err, ErrNoConfirm) {
+		r.stats.Blocked = true
+		r.bytesAllowed = max(r.bytesAllowed/4, minBytesAllowed)
+	}
 	r.stats.Unconfirmed = 0
 	if waits && r.since.IsZero() {
 		r.since = now
@@ -87,6 +94,16 @@ func (r *Relay) failed(ctx context.Context, err error, pause time.Duration) {
 	}
 	r.config.Logger.Log(ctx, level, "relay: stream lost, trying again", slog.String("producer", r.queue.Producer()),
 		slog.Any("error", err), slog.Duration("pause", pause))
+}
+
+// minBytesAllowed passes a line of 7 KB a second within the default Config.ConfirmTimeout.
+const minBytesAllowed = 64 << 10
+
+// allowed gives how many bytes may be unconfirmed now.
+func (r *Relay) allowed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytesAllowed
 }
 
 // waits reports whether the queue has something to send.
@@ -142,6 +159,10 @@ type Stats struct {
 	Blocked bool
 	// Connections counts publishers that were made, Failures those that failed or could not be made.
 	Connections, Failures uint64
+	// AbandonedNames counts producer names that were given up, because the broker knew a higher sequence
+	// under them than the queue has: somebody else uses them, or the queue's files are older than they
+	// should be. Look into it, even though nothing is lost.
+	AbandonedNames uint64
 	// LastError is the last failure, nil if there was none; it stays when the stream is found again.
 	LastError     error
 	LastErrorTime time.Time

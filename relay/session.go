@@ -29,7 +29,7 @@ var errEnd = errors.New("relay: end of the queue")
 // session relays with one publisher until something goes wrong, ctx ends or the queue does (errEnd).
 // progress says that something was confirmed.
 func (r *Relay) session(ctx context.Context) (progress bool, err error) {
-	publisher, err := r.dial(ctx, r.queue.Producer())
+	publisher, err := r.connect(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -77,9 +77,15 @@ func (s *session) loop(ctx context.Context, reader *reader) error {
 	config := s.relay.config
 	eof := false
 	for {
-		if s.pending != nil && s.window.fits(s.pending, config.Window, config.WindowBytes) {
-			batch := s.pending
-			s.pending = nil
+		for s.pending != nil {
+			n := s.window.room(s.pending, config.Window, s.relay.allowed())
+			if n == 0 {
+				break
+			}
+			batch := s.pending[:n]
+			if s.pending = s.pending[n:]; len(s.pending) == 0 {
+				s.pending = nil
+			}
 			if err := s.publish(ctx, batch); err != nil {
 				return err
 			}
@@ -204,6 +210,7 @@ func (s *session) confirm(ctx context.Context, upTo uint64) error {
 	r.stats.Confirmed += uint64(confirmed)
 	r.stats.Unconfirmed = len(s.window.entries)
 	r.stats.Blocked = false
+	r.bytesAllowed = min(2*r.bytesAllowed, r.config.WindowBytes)
 	if r.since = (time.Time{}); len(s.window.entries) > 0 {
 		r.since = r.config.Now()
 	}

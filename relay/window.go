@@ -38,14 +38,16 @@ func (w *window) confirm(upTo uint64) (done uint64, confirmed int) {
 	return done, confirmed
 }
 
-// fits reports whether the messages may be published beside the entries.
-func (w *window) fits(messages []stream.Message, limit, limitBytes int) bool {
-	if len(w.entries) == 0 {
-		return true
+// room gives how many of the messages may be published beside the entries; at least one if there are
+// no entries.
+func (w *window) room(messages []stream.Message, limit, limitBytes int) int {
+	n, bytes := 0, w.bytes
+	for n < len(messages) && len(w.entries)+n < limit {
+		bytes += len(messages[n].Payload)
+		if bytes > limitBytes && (n > 0 || len(w.entries) > 0) {
+			break
+		}
+		n++
 	}
-	bytes := w.bytes
-	for _, m := range messages {
-		bytes += len(m.Payload)
-	}
-	return len(w.entries)+len(messages) <= limit && bytes <= limitBytes
+	return n
 }

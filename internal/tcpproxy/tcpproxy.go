@@ -1,11 +1,14 @@
-// Package tcpproxy has a TCP proxy for tests that can cut, hold up, swallow and refuse connections.
+// Package tcpproxy has a TCP proxy for tests that can cut, hold up, swallow, delay, slow down and refuse
+// connections.
 package tcpproxy
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy forwards connections to an address. Make it with New.
@@ -17,17 +20,31 @@ type Proxy struct {
 	mu       sync.Mutex
 	listener net.Listener // nil: connections are refused
 	conns    map[net.Conn]struct{}
-	holes    bool
+	holes    [2]bool       // by direction
 	resume   chan struct{} // not nil: held; closed when it goes on
+	delay    time.Duration
+	jitter   time.Duration
+	rate     int // bytes a second in each direction of a connection; 0: no limit
+	cutAfter int // bytes to the server after which all is cut, if it is above 0
+	ending   chan struct{}
 	running  sync.WaitGroup
 }
+
+// Direction says where bytes go.
+type Direction int
+
+// The directions.
+const (
+	ToServer Direction = iota
+	ToClient
+)
 
 // New makes a proxy to the address on a free port of this machine. It ends with the test.
 func New(t testing.TB, target string) *Proxy {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context()) // ends in the cleanup, by closing
 	p := &Proxy{
-		conns: make(map[net.Conn]struct{}),
+		conns: make(map[net.Conn]struct{}), ending: make(chan struct{}),
 		listen: func(address string) (net.Listener, error) {
 			var config net.ListenConfig
 			return config.Listen(ctx, "tcp", address)
@@ -44,6 +61,7 @@ func New(t testing.TB, target string) *Proxy {
 	p.addr = listener.Addr().(*net.TCPAddr)
 	p.serve(listener)
 	t.Cleanup(func() {
+		close(p.ending)
 		p.Refuse()
 		p.mu.Lock()
 		p.letGo()
@@ -93,20 +111,49 @@ func (p *Proxy) Hold() {
 	}
 }
 
-// Swallow reads on in both directions and forwards nothing more of the connections that are open or
-// come, as a firewall does that drops packets.
-func (p *Proxy) Swallow() {
+// Swallow reads on and forwards nothing more of the connections that are open or come, as a firewall
+// does that drops packets: in the directions given, or in both if there are none.
+func (p *Proxy) Swallow(directions ...Direction) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.holes = true
+	if len(directions) == 0 {
+		directions = []Direction{ToServer, ToClient}
+	}
+	for _, d := range directions {
+		p.holes[d] = true
+	}
 }
 
-// Forward ends Refuse, Hold and Swallow. Connections that have lost something are broken.
+// Delay holds what is forwarded back for d, give or take a random part up to jitter, in both directions.
+func (p *Proxy) Delay(d, jitter time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay, p.jitter = d, jitter
+}
+
+// Limit bounds how many bytes a second each connection carries in each direction; 0 is no limit.
+func (p *Proxy) Limit(bytesPerSecond int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = bytesPerSecond
+}
+
+// CutAfter breaks all connections when n more bytes have gone to the server: inside a frame, where
+// frames are larger.
+func (p *Proxy) CutAfter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutAfter = n
+}
+
+// Forward ends Refuse, Hold, Swallow, Delay, Limit and CutAfter. If something may be lost, all
+// connections are broken.
 func (p *Proxy) Forward() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.holes {
-		p.holes = false
+	p.delay, p.jitter, p.rate, p.cutAfter = 0, 0, 0, 0
+	if p.holes[ToServer] || p.holes[ToClient] {
+		p.holes = [2]bool{}
 		p.cut()
 	}
 	p.letGo()
@@ -158,8 +205,8 @@ func (p *Proxy) forward(client net.Conn) {
 	}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(server, client) })
-	both.Go(func() { p.copy(client, server) })
+	both.Go(func() { p.copy(server, client, ToServer) })
+	both.Go(func() { p.copy(client, server, ToClient) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, client)
@@ -167,27 +214,101 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Unlock()
 }
 
-func (p *Proxy) copy(to, from net.Conn) {
-	defer func() {
-		_ = to.Close()
-		_ = from.Close()
-	}()
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		p.mu.Lock()
-		holes, resume := p.holes, p.resume
-		p.mu.Unlock()
-		if resume != nil {
-			<-resume
-		}
-		if n > 0 && !holes {
-			if _, err := to.Write(buffer[:n]); err != nil {
-				return
+// chunk is what was read at once, and when it may go on.
+type chunk struct {
+	data []byte
+	due  time.Time
+}
+
+// copy forwards until either side ends. Reading goes on while chunks are delayed, as on a long line.
+func (p *Proxy) copy(to, from net.Conn, direction Direction) {
+	chunks := make(chan chunk, 64)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		defer func() {
+			_ = to.Close()
+			_ = from.Close()
+			for range chunks { // lets the reader end
 			}
+		}()
+		p.write(to, chunks, direction)
+	})
+	defer writing.Wait()
+	defer close(chunks)
+	for {
+		p.mu.Lock()
+		rate := p.rate
+		p.mu.Unlock()
+		size := 32 << 10
+		if rate > 0 {
+			size = max(1, min(size, rate/20))
+		}
+		buffer := make([]byte, size)
+		n, err := from.Read(buffer)
+		if n > 0 {
+			p.mu.Lock()
+			delay, jitter, resume := p.delay, p.jitter, p.resume
+			p.mu.Unlock()
+			if resume != nil { // a frozen server reads nothing
+				<-resume
+			}
+			if jitter > 0 {
+				delay += rand.N(2*jitter) - jitter //nolint:gosec // no secret
+			}
+			chunks <- chunk{buffer[:n], time.Now().Add(max(0, delay))}
 		}
 		if err != nil {
 			return
 		}
+	}
+}
+
+func (p *Proxy) write(to net.Conn, chunks <-chan chunk, direction Direction) {
+	for c := range chunks {
+		if !p.sleep(time.Until(c.due)) {
+			return
+		}
+		p.mu.Lock()
+		hole, resume, rate := p.holes[direction], p.resume, p.rate
+		cut := direction == ToServer && p.cutAfter > 0 && len(c.data) >= p.cutAfter
+		switch {
+		case cut:
+			c.data = c.data[:p.cutAfter]
+			p.cutAfter = 0
+		case direction == ToServer && p.cutAfter > 0:
+			p.cutAfter -= len(c.data)
+		}
+		p.mu.Unlock()
+		if resume != nil {
+			<-resume
+		}
+		if rate > 0 && !p.sleep(time.Duration(len(c.data))*time.Second/time.Duration(rate)) {
+			return
+		}
+		if hole {
+			continue
+		}
+		if _, err := to.Write(c.data); err != nil {
+			return
+		}
+		if cut {
+			p.Cut()
+			return
+		}
+	}
+}
+
+// sleep waits for d, and reports whether the proxy goes on.
+func (p *Proxy) sleep(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.ending:
+		return false
 	}
 }

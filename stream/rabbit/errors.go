@@ -3,6 +3,7 @@ package rabbit
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	client "github.com/rabbitmq/rabbitmq-stream-go-client/pkg/stream"
 
@@ -17,6 +18,8 @@ var (
 	ErrNoStreamServer = errors.New("rabbit: no stream listener")
 	// ErrDeclared is returned, wrapped, by Declare if the stream exists with other limits.
 	ErrDeclared = errors.New("rabbit: stream exists with other limits")
+	// ErrAlarm is returned, wrapped, if the server takes nothing now: it is short of disk space or memory.
+	ErrAlarm = errors.New("rabbit: server takes no messages, it may be short of disk space or memory")
 	// ErrPartitions is returned, wrapped, if a super stream has not as many partitions as
 	// Config.Partitions says.
 	ErrPartitions = errors.New("rabbit: super stream has another number of partitions")
@@ -37,6 +40,8 @@ func (c Config) explain(what string, err error) error {
 		return fmt.Errorf("%w: %q on %s", stream.ErrNotExist, c.Stream, c.Host)
 	case errors.Is(err, ErrPartitions):
 		return err
+	case errors.Is(err, client.PreconditionFailed) && !strings.HasPrefix(what, "declare"):
+		return fmt.Errorf("%w: %s on %s", ErrAlarm, what, c.Host)
 	case errors.Is(err, client.PreconditionFailed):
 		return fmt.Errorf("%w: %q on %s", ErrDeclared, c.Stream, c.Host)
 	}
