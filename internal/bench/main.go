@@ -3,87 +3,77 @@
 //
 //	go run ./internal/bench -o docs/benchmarks.md
 //
-// PostgreSQL is the one of POSTGRES_DSN; SQLite is a file in a temporary folder. The variants take
-// turns in short rounds, so that a busy machine slows all of them, and each round gives one ratio; what
-// is printed is their median and quartiles. Milliseconds of different runs cannot be compared.
+// PostgreSQL is the one of POSTGRES_DSN, MariaDB that of MARIADB_DSN if it is set; SQLite is a file in a
+// temporary folder. What stands below the line "<!-- by hand -->" of the document stays as it is.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
-	"runtime"
-	"strings"
-	"time"
+	"runtime/pprof"
+
+	"github.com/gormtrail/audit/internal/bench/harness"
 )
 
 func main() {
-	var (
-		out    = flag.String("o", "", "file to write the document to, besides standard output")
-		rounds = flag.Int("rounds", 15, "rounds of each measurement")
-		writes = flag.Int("writes", 100, "writes of a round")
-	)
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *out, *rounds, *writes); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out string, rounds, writes int) error {
-	if rounds < 1 || writes < 1 {
-		return fmt.Errorf("%d rounds of %d writes: want 1 or more of both", rounds, writes)
+func run(ctx context.Context, args []string) error {
+	o := harness.Options{PostgresDSN: os.Getenv("POSTGRES_DSN"), MariaDBDSN: os.Getenv("MARIADB_DSN"), Command: "make bench"}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	out := flags.String("o", "", "file to write the document to, besides standard output")
+	profile := flags.String("cpuprofile", "", "file to write a profile to")
+	flags.IntVar(&o.Rounds, "rounds", 25, "rounds of each measurement")
+	flags.IntVar(&o.Writes, "writes", 30, "writes of one row in a round")
+	flags.StringVar(&o.Section, "section", "", "measure only the databases whose name has this text")
+	flags.StringVar(&o.Operation, "operation", "", "measure only the operations whose name has this text")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	dsn := os.Getenv("POSTGRES_DSN")
-	if dsn == "" {
+	if o.PostgresDSN == "" {
 		return errors.New("POSTGRES_DSN is not set: run make bench")
 	}
-	w := io.Writer(os.Stdout)
-	if out != "" {
-		f, err := os.Create(out)
+	if *profile != "" {
+		f, err := os.Create(*profile)
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // a failed write is seen below
-		w = io.MultiWriter(w, f)
+		defer f.Close() //nolint:errcheck // the profile is for people, who see that it is cut
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
-	head := fmt.Sprintf(introduction, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH,
-		runtime.NumCPU(), load(), rounds, writes)
-	if _, err := io.WriteString(w, head); err != nil {
+	if *out == "" {
+		return harness.Run(ctx, os.Stdout, o)
+	}
+	var document bytes.Buffer
+	if err := harness.Run(ctx, io.MultiWriter(os.Stdout, &document), o); err != nil {
 		return err
 	}
-	for _, d := range databases(dsn) {
-		if err := measureDatabase(ctx, w, d, rounds, writes); err != nil {
-			return fmt.Errorf("%s: %w", d.name, err)
-		}
+	old, err := os.ReadFile(*out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return nil
+	if i := bytes.Index(old, []byte(byHand)); i >= 0 {
+		document.WriteByte('\n')
+		document.Write(old[i:])
+	}
+	return os.WriteFile(*out, document.Bytes(), 0o644) //nolint:gosec // a document for all
 }
 
-// load says how busy the machine is before the run, where the system tells.
-func load() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	average, _, found := strings.Cut(string(data), " ")
-	if err != nil || !found {
-		return "load not known"
-	}
-	return "load " + average + " before the run"
-}
-
-const introduction = `# Benchmarks
-
-What auditing costs: the same writes through plain GORM and with the plugin, in the same run, taking turns in short
-rounds. A ratio of 1.50 means that the audited write takes one and a half times as long. Given are the median of the
-rounds and, in brackets, the quartiles. Compare ratios, never times of different runs.
-
-- **embedded** is the default: the record is written into the table ` + "`audit_logs`" + ` in the application's transaction.
-- **capture only** hands the records to a sink that drops them: images, differences and records are made all the same.
-
-Made by ` + "`make bench`" + ` on %s with %s on %s/%s, %d CPUs, %s; %d rounds of %d writes each.
-`
+// byHand begins the part of the document that is not made here.
+const byHand = "<!-- by hand -->"
