@@ -190,7 +190,7 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	case h.auditor.closed.Load():
 		err = ErrShutdown
 	default:
-		err = guard("sink "+sinkName(h.txSink), func() error { return h.txSink.WriteTx(ctx, conn, u.records) })
+		err = guard("sink "+sinkName(h.txSink), func() error { return u.writeTx(ctx, h.txSink, conn) })
 	}
 	if err == nil && u.unmade > 0 && strict {
 		err = errors.New("audit: a change could not be made a record")

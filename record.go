@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"gorm.io/gorm"
 
@@ -27,6 +28,8 @@ const (
 // unit is what one transaction, or one statement outside of one, is recorded as.
 type unit struct {
 	records []event.Record
+	// encoded are the encodings of the records, if the TxSink takes them.
+	encoded [][]byte
 	txTaken bool // the TxSink took the records
 	// bestEffort says that all of them have that policy.
 	bestEffort bool
@@ -40,7 +43,7 @@ type unit struct {
 // assemble makes the records of a unit. conn is for reading parents; inTx says that it is in the
 // transaction.
 func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, items []*pending) *unit {
-	u := &unit{processed: make(map[*Batch]*processed)}
+	u := &unit{records: make([]event.Record, 0, len(items))}
 	items, merged := mergeRelations(items)
 	u.bestEffort = !slices.ContainsFunc(items, func(p *pending) bool { return h.policyOf(p) != BestEffort })
 	u.cascaded = suppress(items) + merged
@@ -52,9 +55,9 @@ func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, it
 		if p.suppressed {
 			continue
 		}
-		var records []event.Record
+		first := len(u.records)
 		err := guard("making a record", func() error {
-			records = h.records(ctx, p, ps)
+			u.records = h.records(ctx, p, ps, u.records)
 			return nil
 		})
 		if err != nil {
@@ -62,14 +65,16 @@ func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, it
 			h.auditor.report(ctx, KindCapture, err)
 			continue
 		}
-		u.records = append(u.records, records...)
 		if b := p.who.batch; b != nil && p.counts() {
 			done := u.processed[b]
 			if done == nil {
+				if u.processed == nil {
+					u.processed = make(map[*Batch]*processed)
+				}
 				done = &processed{}
 				u.processed[b] = done
 			}
-			r := &records[0]
+			r := &u.records[first]
 			switch {
 			case p.summary != nil:
 				done.rows += p.summary.Rows
@@ -81,15 +86,25 @@ func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, it
 		}
 	}
 	u.records, u.vetoed = h.before(ctx, u.records)
-	h.seal(u.records)
+	h.seal(u, inTx)
 	return u
 }
 
-// seal gives the records of a unit their ids, in their order, and their hashes.
-func (h *handle) seal(records []event.Record) {
+// seal gives the records of a unit their ids, in their order, and their hashes. Encoding them is what a hash
+// costs, so that a store which takes encodings need not do it again.
+func (h *handle) seal(u *unit, inTx bool) {
+	records := u.records
 	if len(records) == 0 {
 		return
 	}
+	_, keep := h.txSink.(encodedSink)
+	keep = keep && inTx
+	if keep {
+		u.encoded = make([][]byte, len(records))
+	}
+	scratch := scratches.Get().(*[]byte) //nolint:forcetypeassert // only those are put
+	defer scratches.Put(scratch)
+	room := *scratch
 	now := h.auditor.cfg.Clock()
 	txID := event.NewID(now)
 	ids := make([]string, len(records))
@@ -102,29 +117,46 @@ func (h *handle) seal(records []event.Record) {
 		r := &records[i]
 		r.LogID, r.TxID = ids[i], txID
 		// An error means a record that Encode refuses as well; the sink will say so.
-		r.RecordHash, _ = event.ContentHash(*r)
+		var err error
+		if room, err = event.Seal(r, room[:0]); keep && err == nil {
+			u.encoded[i] = slices.Clone(room)
+		}
+	}
+	if cap(room) <= maxScratch {
+		*scratch = room
 	}
 }
 
-// records makes the record of p, or of a dependent with a changed foreign key the two.
-func (h *handle) records(ctx context.Context, p *pending, ps *parents) []event.Record {
+// scratches are for encodings that nobody keeps.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxScratch is the size in bytes up to which one is used again.
+const maxScratch = 64 << 10
+
+// records appends the record of p, or of a dependent with a changed foreign key the two. A record is large,
+// so it is made where it stays.
+func (h *handle) records(ctx context.Context, p *pending, ps *parents, out []event.Record) []event.Record {
 	if p.rel != nil {
 		row := ps.rows[p.rel.owner.rowKey()]
 		p.before, p.after = row, row
 	}
-	base := h.base(p)
+	start := len(out)
+	out = append(out, event.Record{})
+	made := &out[start]
+	h.base(p, made)
 	if p.table != nil {
-		h.describe(ctx, p, &base)
+		h.describe(ctx, p, made)
 	}
 	if p.rel != nil {
-		h.describeRelation(ctx, p, ps, &base)
+		h.describeRelation(ctx, p, ps, made)
 	}
-	h.maskExtra(&base)
+	h.maskExtra(made)
 	wants := p.wants()
 	if len(wants) == 0 {
-		return []event.Record{base}
+		return out
 	}
-	out := make([]event.Record, 0, len(wants))
+	base := *made
+	out = out[:start]
 	var first object
 	for i, w := range wants {
 		parent := ps.find(w)
@@ -145,20 +177,19 @@ func (h *handle) records(ctx context.Context, p *pending, ps *parents) []event.R
 }
 
 // base fills what does not depend on the images.
-func (h *handle) base(p *pending) event.Record {
+func (h *handle) base(p *pending, r *event.Record) {
 	cfg := &h.auditor.cfg
-	r := event.Record{SchemaVersion: event.SchemaVersion}
 	if p.entry != nil {
-		r = p.entry.base
-		r.SchemaVersion = event.SchemaVersion
+		*r = p.entry.base
 	}
+	r.SchemaVersion = event.SchemaVersion
 	own := r.Extra
-	p.who.fill(&r)
+	p.who.fill(r)
 	for name, v := range own {
-		setExtra(&r, name, v)
+		setExtra(r, name, v)
 	}
 	if len(p.cascaded) > 0 {
-		setExtra(&r, ExtraCascaded, p.cascaded)
+		setExtra(r, ExtraCascaded, p.cascaded)
 	}
 	r.Reason, _ = h.auditor.rules.Document(r.Reason)
 	r.ObjectRepr, _ = h.auditor.rules.Document(r.ObjectRepr) // what an entry of Log says
@@ -169,7 +200,6 @@ func (h *handle) base(p *pending) event.Record {
 	if p.table != nil && r.ObjectType == "" {
 		r.ObjectType = p.table.model.info.ModelName
 	}
-	return r
 }
 
 func setExtra(r *event.Record, name string, v any) {

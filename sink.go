@@ -34,6 +34,20 @@ type BestEffortSink interface {
 	WriteBestEffort(ctx context.Context, records []event.Record) error
 }
 
+// encodedSink is what a TxSink may have besides: it takes the records with their encodings, as event.Encode
+// gives them. An encoding is nil where there is none.
+type encodedSink interface {
+	WriteEncodedTx(ctx context.Context, conn gorm.ConnPool, records []event.Record, encoded [][]byte) error
+}
+
+// writeTx hands the records of the unit to its sink.
+func (u *unit) writeTx(ctx context.Context, sink TxSink, conn gorm.ConnPool) error {
+	if s, ok := sink.(encodedSink); ok && u.encoded != nil {
+		return s.WriteEncodedTx(ctx, conn, u.records, u.encoded)
+	}
+	return sink.WriteTx(ctx, conn, u.records)
+}
+
 // flusher is what a sink may have besides: Flush waits until what it has taken is where it promised
 // to bring it.
 type flusher interface {

@@ -76,12 +76,16 @@ func (w *who) fill(r *event.Record) {
 	r.RequestID, r.TraceID, r.SpanID = q.RequestID, q.TraceID, q.SpanID
 	r.HTTPMethod, r.HTTPRoute, r.Source = q.Method, q.Route, q.Source
 	r.Reason = w.reason
-	extra := make(map[string]any, len(w.extra))
+	var extra map[string]any
 	if w.batch != nil {
 		r.BatchID, r.BatchAction = w.batch.id, w.batch.action
-		maps.Copy(extra, w.batch.extra)
+		extra = maps.Clone(w.batch.extra)
 	}
-	maps.Copy(extra, w.extra)
+	if extra == nil {
+		extra = maps.Clone(w.extra)
+	} else {
+		maps.Copy(extra, w.extra)
+	}
 	if len(extra) > 0 {
 		r.Extra = extra
 	}

@@ -73,6 +73,11 @@ func (r *Record) append(dst []byte) []byte {
 	for i := range members {
 		dst = r.appendMember(dst, &members[i])
 	}
+	return r.finish(dst, start)
+}
+
+// finish ends an encoding that begins at start, after its known members.
+func (r *Record) finish(dst []byte, start int) []byte {
 	for _, name := range sortedNames(r.unknown) {
 		dst = r.appendUnknown(dst, name)
 	}
@@ -89,11 +94,16 @@ func (r *Record) appendUnknown(dst []byte, name string) []byte {
 // appendMember appends a comma, the name and the value, or nothing if the value is left out.
 func (r *Record) appendMember(dst []byte, m *member) []byte {
 	before := len(dst)
-	dst = append(dst, m.key...)
 	zero := false
-	switch f := m.field(r).(type) {
-	case *string:
-		dst, zero = appendString(dst, *f), *f == ""
+	field := m.field(r)
+	if f, ok := field.(*string); ok { // most of them, and most are empty
+		if *f == "" && !m.always {
+			return dst
+		}
+		return appendString(append(dst, m.key...), *f)
+	}
+	dst = append(dst, m.key...)
+	switch f := field.(type) {
 	case *Action:
 		a := ParseAction(string(*f))
 		dst, zero = appendString(dst, string(a)), a == ""

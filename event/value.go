@@ -23,6 +23,9 @@ func appendRaw(dst, raw []byte, allowed int) []byte {
 	if len(raw) == 0 {
 		return append(dst, "null"...)
 	}
+	if isPlain(raw, allowed) {
+		return append(dst, raw...)
+	}
 	if !utf8.Valid(raw) {
 		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
 	}
@@ -88,6 +91,9 @@ func appendValue(dst []byte, v any, allowed int) []byte {
 // appendSorted is appendRaw for values of the application's own fields, which are decoded into maps:
 // it sorts the names in objects, so that the encoding is the same before and after.
 func appendSorted(dst, raw []byte, allowed int) []byte {
+	if len(raw) > 0 && raw[0] != '{' && raw[0] != '[' && isPlain(raw, allowed) {
+		return append(dst, raw...)
+	}
 	raw = appendRaw(nil, raw, allowed)
 	if raw[0] != '{' && raw[0] != '[' {
 		return append(dst, raw...)

@@ -60,14 +60,14 @@ func validID(logID string) bool {
 }
 
 // newRow gives the row of r. encoded may be nil.
-func newRow(r event.Record, encoded []byte) (row, error) {
+func newRow(r *event.Record, encoded []byte) (row, error) {
 	if !validID(r.LogID) {
 		return row{}, fmt.Errorf("sqlstore: log_id %q: %w", r.LogID, errLogID)
 	}
 	// A text column takes UTF-8 only; encoding the record again makes it that.
 	if encoded == nil || !utf8.Valid(encoded) {
 		var err error
-		if encoded, err = event.Encode(r); err != nil {
+		if encoded, err = event.Encode(*r); err != nil {
 			return row{}, fmt.Errorf("sqlstore: encode %s: %w", r.LogID, err)
 		}
 	}
@@ -80,7 +80,7 @@ func newRow(r event.Record, encoded []byte) (row, error) {
 }
 
 // attrsOf gives the column attrs.
-func attrsOf(r event.Record) string {
+func attrsOf(r *event.Record) string {
 	var b strings.Builder
 	add := func(f store.Field, v string) {
 		if v = filterKey(f, v); v != "" {

@@ -16,10 +16,20 @@ import (
 // An error says that some were not written; it has a *LostError, and unless Config.Strict is set the
 // transaction can go on. All records are written in one statement if they are not very many.
 func (s *Store) WriteTx(ctx context.Context, conn gorm.ConnPool, records []event.Record) error {
+	return s.WriteEncodedTx(ctx, conn, records, nil)
+}
+
+// WriteEncodedTx is WriteTx for records that are encoded already, as event.Encode does it. encoded may be
+// nil, and so may each encoding.
+func (s *Store) WriteEncodedTx(ctx context.Context, conn gorm.ConnPool, records []event.Record, encoded [][]byte) error {
 	rows := make([]row, 0, len(records))
 	var errs []error
-	for _, r := range records {
-		row, err := newRow(r, nil)
+	for i := range records {
+		var text []byte
+		if i < len(encoded) {
+			text = encoded[i]
+		}
+		row, err := newRow(&records[i], text)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -45,7 +55,7 @@ func (s *Store) Write(ctx context.Context, docs []store.Doc) ([]store.Result, er
 	rows := make([]row, 0, len(docs))
 	at := make([]int, 0, len(docs)) // index of the row's document
 	for i, d := range docs {
-		row, err := newRow(d.Record, d.Encoded)
+		row, err := newRow(&docs[i].Record, d.Encoded)
 		if err != nil {
 			results[i] = store.Result{Status: store.Poison, Err: err}
 			continue
