@@ -38,8 +38,11 @@ func (t *table) changed(before, after []any) (columns []int, auto bool) {
 	return columns, auto
 }
 
-// all gives the columns that are shown of a row that was added or deleted.
+// all gives the columns that are shown of a row that was added or deleted. The caller must not change them.
 func (t *table) all() []int {
+	if t.shown != nil {
+		return t.shown
+	}
 	columns := make([]int, 0, len(t.columns))
 	for i := range t.columns {
 		if !t.columns[i].hidden {
@@ -53,6 +56,20 @@ func (t *table) all() []int {
 type shower struct {
 	rules  *mask.Rules
 	failed func(error) // is told of panics in maskers
+	room   []byte      // where values are written; what is full is left to its values
+}
+
+// roomSize is how many bytes of values are allocated together.
+const roomSize = 512
+
+// encode gives a raw value as JSON.
+func (s *shower) encode(k kind, raw any) json.RawMessage {
+	if cap(s.room)-len(s.room) < roomSize/8 {
+		s.room = make([]byte, 0, roomSize)
+	}
+	start := len(s.room)
+	s.room = appendValue(s.room, k, raw)
+	return s.room[start:len(s.room):len(s.room)]
 }
 
 // change gives the change of one column. before and after are images, nil if there is none.
@@ -83,7 +100,7 @@ func (s *shower) value(c *column, raw any) (v json.RawMessage, redacted bool) {
 	if f, ok := raw.(float64); ok && c.kind == kindFloat && c.field != nil && c.field.IndirectFieldType.Kind() == reflect.Float32 && float64(float32(f)) == f {
 		raw = float32(f) // 0.1, and not 0.10000000149011612
 	}
-	v = encodeValue(c.kind, raw)
+	v = s.encode(c.kind, raw)
 	if c.plain {
 		return v, false
 	}
@@ -131,19 +148,19 @@ func (s *shower) ask(c *column, raw any) json.RawMessage {
 	return out
 }
 
-// rows gives the rows of the table in change_message for one changed column: one, or for JSON one for
+// rows appends the rows of the table in change_message for one changed column: one, or for JSON one for
 // each place inside that differs.
-func (s *shower) rows(c *column, i int, before, after []any, ch *event.Change) []event.MessageRow {
+func (s *shower) rows(to []event.MessageRow, c *column, i int, before, after []any, ch *event.Change) []event.MessageRow {
 	name := c.label
 	if name == "" {
 		name = c.name
 	}
 	if c.kind == kindJSON && !c.masked && c.masker == nil && before != nil && after != nil {
 		if rows := s.paths(c, name, before[i], after[i]); rows != nil {
-			return rows
+			return append(to, rows...)
 		}
 	}
-	return []event.MessageRow{{Field: name, OldValue: ch.Old, NewValue: ch.New}}
+	return append(to, event.MessageRow{Field: name, OldValue: ch.Old, NewValue: ch.New})
 }
 
 // paths compares two JSON values inside; nil if that is not possible or gives no readable list.

@@ -266,15 +266,18 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	sh := &shower{rules: &h.auditor.rules, failed: h.modelFailed(ctx)}
 	var rows []event.MessageRow
 	onlyMarks := true
-	r.Changes = make([]event.Change, 0, len(columns))
-	r.ChangedFields = make([]string, 0, len(columns))
-	for _, i := range columns {
+	r.Changes = make([]event.Change, len(columns))
+	r.ChangedFields = make([]string, len(columns))
+	if before != nil && after != nil {
+		rows = make([]event.MessageRow, 0, len(columns))
+	}
+	for n, i := range columns {
 		c := &t.columns[i]
-		ch := sh.change(c, i, before, after)
-		r.Changes = append(r.Changes, ch)
-		r.ChangedFields = append(r.ChangedFields, c.name)
+		ch := &r.Changes[n]
+		*ch = sh.change(c, i, before, after)
+		r.ChangedFields[n] = c.name
 		if before != nil && after != nil {
-			rows = append(rows, sh.rows(c, i, before, after, &r.Changes[len(r.Changes)-1])...)
+			rows = sh.rows(rows, c, i, before, after, ch)
 			onlyMarks = onlyMarks && (c.soft || c.auto)
 		}
 	}
@@ -285,8 +288,20 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	case len(rows) > 0 && (r.Action != event.ActionRestore || !onlyMarks):
 		r.ChangeMessage = event.TableMessage(rows)
 	default:
+		if m, ok := simpleMessages[r.Action]; ok {
+			r.ChangeMessage = m
+			return
+		}
 		r.ChangeMessage = event.TextMessage(textFor(r.Action))
 	}
+}
+
+// simpleMessages are the messages of changes of rows, which are the same for all.
+var simpleMessages = map[event.Action]event.Message{
+	event.ActionAdd:     event.TextMessage(event.TextCreated),
+	event.ActionDelete:  event.TextMessage(event.TextDeleted),
+	event.ActionRestore: event.TextMessage(event.TextRestored),
+	event.ActionChange:  event.TextMessage(event.TextModified),
 }
 
 // summarize fills the record of a statement that changed more rows than are recorded one by one.

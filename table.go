@@ -20,6 +20,7 @@ type table struct {
 	model   *model
 	schema  *schema.Schema
 	columns []column
+	shown   []int   // those that are not hidden
 	key     []int   // the primary key in columns; empty if there is none
 	repr    int     // the column that names a row for people; -1 if there is none
 	edges   []*edge // the ways to the targets, of which a row has at most one
@@ -189,6 +190,7 @@ func (t *table) compileColumns(needed []*schema.Field, rules *mask.Rules, ls lab
 	for i := range t.columns {
 		t.capture.Columns = append(t.capture.Columns, t.columns[i].name)
 	}
+	t.shown = t.all()
 	t.findRepr()
 	return errors.Join(errs...)
 }

@@ -145,40 +145,46 @@ var null = json.RawMessage("null")
 
 // encodeValue gives a raw driver value as JSON. What does not fit the kind is written as a text: an
 // image never fails for its values.
-func encodeValue(k kind, raw any) json.RawMessage {
+func encodeValue(k kind, raw any) json.RawMessage { return appendValue(nil, k, raw) }
+
+// appendValue appends encodeValue to dst.
+func appendValue(dst []byte, k kind, raw any) []byte {
 	if raw == nil {
-		return null
+		return append(dst, null...)
 	}
 	switch k {
 	case kindInteger:
+		if v, ok := raw.(int64); ok {
+			return strconv.AppendInt(dst, v, 10)
+		}
 		if s, ok := integer(raw); ok {
-			return json.RawMessage(s)
+			return append(dst, s...)
 		}
 	case kindDecimal:
-		return quote(decimal(raw))
+		return appendQuoted(dst, decimal(raw))
 	case kindFloat:
-		return float(raw)
+		return appendFloat(dst, raw)
 	case kindBool:
 		if b, ok := boolean(raw); ok {
-			return strconv.AppendBool(nil, b)
+			return strconv.AppendBool(dst, b)
 		}
 	case kindTime:
 		if t, ok := timeOf(raw); ok {
-			return quote(formatTime(t))
+			return append(appendTime(append(dst, '"'), t), '"')
 		}
 	case kindJSON:
 		if data, ok := bytesOf(raw); ok {
 			if compact, ok := compactJSON(data); ok {
-				return compact
+				return append(dst, compact...)
 			}
 		}
 	case kindBytes:
 		if data, ok := bytesOf(raw); ok {
-			return quote(base64.StdEncoding.EncodeToString(data))
+			return append(base64.StdEncoding.AppendEncode(append(dst, '"'), data), '"')
 		}
 	case kindString:
 	}
-	return quote(textOf(raw))
+	return appendQuoted(dst, textOf(raw))
 }
 
 // textOf gives a raw value as text, the same for all types in which drivers give one value.
@@ -210,12 +216,14 @@ func textOf(raw any) string {
 	}
 }
 
-func formatTime(t time.Time) string {
+func formatTime(t time.Time) string { return string(appendTime(nil, t)) }
+
+func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	if y := t.Year(); y < 0 || y > 9999 {
-		return t.String() // RFC 3339 has four digits for the year
+		return append(dst, t.String()...) // RFC 3339 has four digits for the year
 	}
-	return t.Format(time.RFC3339Nano)
+	return t.AppendFormat(dst, time.RFC3339Nano)
 }
 
 func integer(raw any) (string, bool) {
@@ -264,28 +272,35 @@ func decimal(raw any) string {
 	}
 }
 
-// float gives a JSON number, or a string for NaN and the infinities, which JSON does not have.
-func float(raw any) json.RawMessage {
-	var text string
+// appendFloat appends a JSON number, or a string for NaN and the infinities, which JSON does not have.
+func appendFloat(dst []byte, raw any) []byte {
 	switch v := raw.(type) {
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return quote(floatName(v))
+			return appendQuoted(dst, floatName(v))
 		}
-		text = strconv.FormatFloat(v, 'g', -1, 64)
+		return strconv.AppendFloat(dst, v, 'g', -1, 64)
 	case float32:
 		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-			return quote(floatName(f))
+			return appendQuoted(dst, floatName(f))
 		}
-		text = strconv.FormatFloat(float64(v), 'g', -1, 32)
-	default:
-		// PostgreSQL gives the decimal that GORM declares for a float as a text.
-		text = textOf(raw)
+		return strconv.AppendFloat(dst, float64(v), 'g', -1, 32)
 	}
-	if f, err := strconv.ParseFloat(text, 64); err != nil || math.IsNaN(f) || math.IsInf(f, 0) || !json.Valid([]byte(text)) {
-		return quote(text)
+	// PostgreSQL gives the decimal that GORM declares for a float as a text.
+	text := textOf(raw)
+	if f, err := strconv.ParseFloat(text, 64); err != nil || math.IsNaN(f) || math.IsInf(f, 0) || !isNumber(text) {
+		return appendQuoted(dst, text)
 	}
-	return json.RawMessage(text)
+	return append(dst, text...)
+}
+
+// isNumber reports whether s, which strconv.ParseFloat takes, is a JSON number.
+func isNumber(s string) bool {
+	whole, fraction, ok := strings.Cut(s, ".")
+	if isInteger(whole) && (!ok || fraction != "" && strings.Trim(fraction, "0123456789") == "") {
+		return true
+	}
+	return json.Valid([]byte(s))
 }
 
 func floatName(f float64) string {
@@ -373,16 +388,18 @@ func decodeJSON(data []byte) (any, bool) {
 }
 
 // quote gives s as a JSON string. What is not UTF-8 becomes U+FFFD.
-func quote(s string) json.RawMessage {
+func quote(s string) json.RawMessage { return appendQuoted(make([]byte, 0, len(s)+2), s) }
+
+// appendQuoted appends quote to dst.
+func appendQuoted(dst []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			return encode(s)
+			return append(dst, encode(s)...)
 		}
 	}
-	out := make([]byte, 0, len(s)+2)
-	out = append(out, '"')
-	out = append(out, s...)
-	return append(out, '"')
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
 }
 
 // encode gives v as JSON; nil if it cannot be encoded.

@@ -186,7 +186,7 @@ func TestRows_insideJSON(t *testing.T) {
 		before, after := []any{tc.old}, []any{tc.now}
 		ch := sh.change(c, 0, before, after)
 		var got []string
-		for _, r := range sh.rows(c, 0, before, after, &ch) {
+		for _, r := range sh.rows(nil, c, 0, before, after, &ch) {
 			got = append(got, r.Field+" "+string(r.OldValue)+" "+string(r.NewValue))
 		}
 		slices.Sort(got)

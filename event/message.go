@@ -29,13 +29,18 @@ type MessageRow struct {
 
 // TextMessage gives a message that is a text.
 func TextMessage(s string) Message {
-	return Message{raw: appendString(nil, s)}
+	return Message{raw: appendString(make([]byte, 0, len(s)+2), s)}
 }
 
 // TableMessage gives a message that is a table. A row's nil value is written as null, one that is no
 // JSON as text.
 func TableMessage(rows []MessageRow) Message {
-	dst := append([]byte(nil), `{"headers":["field","old_value","new_value"],"rows":[`...)
+	const head = `{"headers":["field","old_value","new_value"],"rows":[`
+	size := len(head) + 2
+	for i := range rows {
+		size += len(rows[i].Field) + len(rows[i].OldValue) + len(rows[i].NewValue) + len(`{"field":"","old_value":null,"new_value":null},`)
+	}
+	dst := append(make([]byte, 0, size), head...)
 	for i := range rows {
 		if i > 0 {
 			dst = append(dst, ',')
