@@ -1,6 +1,8 @@
 package event
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"slices"
 	"sort"
@@ -144,9 +146,10 @@ func (r *Record) pieces() (pieces []piece, finish func()) {
 				text(&c.Field, keepText)
 				text(&c.Label, keepText)
 				text(&c.Type, keepText)
-				for _, v := range []*[]byte{(*[]byte)(&c.Old), (*[]byte)(&c.New)} {
-					add(len(*v), m.keep, func(size int) { *v, c.Truncated = cutRaw(*v, size), true })
-				}
+				text(&c.OldHash, keepText)
+				text(&c.NewHash, keepText)
+				add(len(c.Old), m.keep, func(size int) { c.Old, c.Truncated = cutHashed(c.Old, size, &c.OldHash), true })
+				add(len(c.New), m.keep, func(size int) { c.New, c.Truncated = cutHashed(c.New, size, &c.NewHash), true })
 			}
 		case *map[string]any:
 			for name, v := range *f {
@@ -178,6 +181,16 @@ func (r *Record) pieces() (pieces []piece, finish func()) {
 		add(len(v), keepData, func(size int) { r.unknown[name] = cutRaw(v, size) })
 	}
 	return pieces, finish
+}
+
+// cutHashed is cutRaw that keeps the hash of the whole value, unless the hash would take more than is
+// cut away.
+func cutHashed(v []byte, size int, hash *string) []byte {
+	if *hash == "" && len(v)-size > 2*sha256.Size+len(`,"old_hash":""`) {
+		sum := sha256.Sum256(v)
+		*hash = hex.EncodeToString(sum[:])
+	}
+	return cutRaw(v, size)
 }
 
 // dropLast leaves out the second half of the largest list: the last way, if there are too many

@@ -283,6 +283,10 @@ func (d *decoder) change(element []byte) (c Change, unknown map[string][]byte, e
 			err = d.field(nil, &c.Redacted, value)
 		case "truncated":
 			err = d.field(nil, &c.Truncated, value)
+		case "old_hash":
+			err = d.field(nil, &c.OldHash, value)
+		case "new_hash":
+			err = d.field(nil, &c.NewHash, value)
 		default:
 			if unknown == nil {
 				unknown = make(map[string][]byte)

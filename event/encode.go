@@ -198,6 +198,12 @@ func (c *Change) append(dst []byte, unknown map[string][]byte) []byte {
 	if c.Truncated {
 		dst = append(dst, `,"truncated":true`...)
 	}
+	if c.OldHash != "" {
+		dst = appendString(append(dst, `,"old_hash":`...), c.OldHash)
+	}
+	if c.NewHash != "" {
+		dst = appendString(append(dst, `,"new_hash":`...), c.NewHash)
+	}
 	for _, name := range sortedNames(unknown) {
 		dst = append(dst, ',')
 		dst = append(appendString(dst, name), ':')

@@ -151,6 +151,10 @@ type Change struct {
 	Redacted bool `json:"redacted,omitempty"`
 	// Truncated says that Old or New was cut.
 	Truncated bool `json:"truncated,omitempty"`
+	// OldHash and NewHash are the SHA-256, in hex, of the JSON of Old or New before it was cut by more
+	// than a little: a copy of the whole value can be proved to be the one that was stored.
+	OldHash string `json:"old_hash,omitempty"`
+	NewHash string `json:"new_hash,omitempty"`
 }
 
 // Types of the values in a Change.
