@@ -23,6 +23,9 @@ var (
 	// ErrRefused is returned, wrapped, by Attempt if an act did not run because its intent could not be
 	// recorded: try again later.
 	ErrRefused = errors.New("audit: act refused")
+	// ErrControl is returned, wrapped, by Tx.PrepareContext for SAVEPOINT, COMMIT and their like: send them
+	// by Tx.ExecContext, which follows them.
+	ErrControl = errors.New("audit: statement controls the transaction and cannot be prepared")
 	// ErrEntry is returned, wrapped, if Log or StartBatch is asked for something that is no record.
 	ErrEntry = errors.New("audit: bad entry")
 )

@@ -23,6 +23,9 @@ func (e *engine) register(db *gorm.DB) error {
 		c.Delete().Replace("gorm:delete", e.removal(c.Delete().Get("gorm:delete"))),
 		c.Delete().Replace("gorm:delete_before_associations", e.associations(c.Delete().Get("gorm:delete_before_associations"))),
 		c.Raw().Replace("gorm:raw", e.raw(c.Raw().Get("gorm:raw"))),
+		c.Row().Replace("gorm:row", e.raw(c.Row().Get("gorm:row"))),
+		c.Query().Replace("gorm:query", e.raw(c.Query().Get("gorm:query"))),
+		c.Raw().After("gorm:raw").Register("audit:count_raw", e.countRaw),
 		c.Row().Register("audit:count_raw", e.countRaw),
 		c.Query().Register("audit:count_raw", e.countRaw),
 		c.Raw().Register(probeName, func(db *gorm.DB) {

@@ -25,6 +25,8 @@ type traits struct {
 	// anyKey says that an upsert acts on every unique key, whatever it names, and that DO NOTHING is an
 	// update that changes nothing, whose RETURNING gives the existing rows as well.
 	anyKey bool
+	// lazy says that a query runs when its first row is asked for.
+	lazy bool
 	// ddl says that a changed definition commits the transaction.
 	ddl bool
 	// doubtful says that a savepoint is set in front of each statement, since nothing is sure.

@@ -116,7 +116,7 @@ func (e *engine) guardedTx() *tx.Hooks {
 	t := e.dialect.traits()
 	return &tx.Hooks{
 		Lost:       t.lost,
-		CommitsDDL: t.ddl,
+		CommitsDDL: t.ddl, LazyQueries: t.lazy,
 		BeforeCommit: func(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error {
 			var hookErr error
 			err := e.safe(nil, func() error {

@@ -11,16 +11,16 @@ import (
 	"github.com/gormtrail/audit/internal/tx"
 )
 
-// raw gives GORM's handler of Exec, with what its text does to the transaction followed: prepared
-// statements bypass the transaction's own ExecContext.
+// raw gives GORM's handler of Exec, or of a query, with what SQL text does to the transaction followed:
+// prepared statements bypass the transaction's own methods.
 func (e *engine) raw(orig func(*gorm.DB)) func(*gorm.DB) {
 	return func(db *gorm.DB) {
-		if db.Error != nil || db.DryRun {
+		// A query that GORM builds itself has no text yet.
+		if db.Error != nil || db.DryRun || db.Statement.SQL.Len() == 0 {
 			orig(db)
 			return
 		}
 		e.follow(db, orig)
-		e.countRaw(db)
 	}
 }
 
@@ -38,11 +38,26 @@ func (e *engine) follow(db *gorm.DB, orig func(*gorm.DB)) {
 		orig(db)
 		return
 	}
+	if rows, ok := db.Get("rows"); ok && rows == false && t.Unit().Lazy(st.SQL.String()) {
+		// One row: there is nothing but the transaction's own way.
+		st.Dest = t.QueryRowContext(st.Context, st.SQL.String(), st.Vars...)
+		db.RowsAffected = -1
+		return
+	}
 	sent := false
 	err := t.Control(st.SQL.String(), func() error {
 		sent = true
 		orig(db)
-		return db.Error
+		if db.Error != nil {
+			return db.Error
+		}
+		switch dest := st.Dest.(type) {
+		case *sql.Row:
+			return dest.Err()
+		case *sql.Rows:
+			return t.Unit().Ran(st.SQL.String(), dest)
+		}
+		return nil
 	})
 	if !sent && err != nil { // the step before COMMIT failed
 		_ = db.AddError(err)
@@ -56,8 +71,13 @@ func (e *engine) countRaw(db *gorm.DB) {
 	if db.Error != nil || db.DryRun || st.SQL.Len() == 0 {
 		return
 	}
+	e.countText(db, st.SQL.String())
+}
+
+func (e *engine) countText(db *gorm.DB, text string) {
+	st := db.Statement
 	_ = e.safe(st, func() error {
-		for _, w := range sqltext.Writes(st.SQL.String()) {
+		for _, w := range sqltext.Writes(text) {
 			if w.Table == "" {
 				e.forget()
 				e.trusts.Clear()

@@ -191,4 +191,4 @@ func (sqlite) retry(err error) (ours, usable bool) {
 	return strings.Contains(s, "RETURNING") || strings.Contains(s, "no such column"), true
 }
 
-func (sqlite) traits() traits { return traits{} }
+func (sqlite) traits() traits { return traits{lazy: true} }

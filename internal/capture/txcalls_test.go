@@ -215,6 +215,32 @@ var txCalls = []call{
 			return amount(tx, 1, 53)
 		}))
 	}},
+	{name: "tx control text as query", run: func(db *gorm.DB, o *observed) {
+		o.err(db.Transaction(func(tx *gorm.DB) error {
+			queryText(tx, o, "SAVEPOINT p")
+			o.err(amount(tx, 1, 50))
+			queryText(tx, o, "ROLLBACK TO p")
+			o.err(amount(tx, 2, 51))
+			o.see(tx.Exec("SAVEPOINT q"))
+			o.err(amount(tx, 3, 52))
+			var none []map[string]any
+			o.see(tx.Raw("ROLLBACK TO q").Scan(&none))
+			o.err(amount(tx, 3, 53))
+			o.err(tx.Raw("RELEASE SAVEPOINT q").Row().Scan())
+			return nil
+		}))
+	}},
+	{name: "tx control text as query on connection", run: func(db *gorm.DB, o *observed) {
+		o.err(db.Session(&gorm.Session{SkipDefaultTransaction: true}).Connection(func(tx *gorm.DB) error {
+			queryText(tx, o, "BEGIN")
+			o.err(amount(tx, 1, 50))
+			queryText(tx, o, "ROLLBACK")
+			o.err(tx.Raw("BEGIN").Row().Scan())
+			o.err(amount(tx, 2, 51))
+			queryText(tx, o, "COMMIT")
+			return amount(tx, 3, 52)
+		}))
+	}},
 	{name: "tx in connection", run: func(db *gorm.DB, o *observed) {
 		o.err(db.Connection(func(tx *gorm.DB) error {
 			o.err(amount(tx, 1, 50))
@@ -227,4 +253,14 @@ var txCalls = []call{
 			return tx.CreateInBatches(&d, 2).Error
 		}))
 	}},
+}
+
+// queryText sends text as a query that gives no rows.
+func queryText(tx *gorm.DB, o *observed, text string) {
+	rows, err := tx.Raw(text).Rows()
+	o.err(err)
+	if err == nil {
+		o.err(nil, rows.Next()) // SQLite runs it now
+		o.err(errors.Join(rows.Err(), rows.Close()))
+	}
 }

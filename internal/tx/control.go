@@ -107,6 +107,19 @@ func parse(query string, ddl bool) []control {
 	}
 }
 
+// controls reports whether query is one statement, and that a control statement.
+func controls(query string) bool {
+	words, more := statement(sqltext.Scan(query), false)
+	if _, ok := classify(words); !ok {
+		return false
+	}
+	if more { // a semicolon may end the text
+		i := strings.IndexByte(query, ';')
+		return strings.TrimSpace(query[i+1:]) == ""
+	}
+	return true
+}
+
 // statement gives the first words of a statement, if it may be a control statement, and whether more
 // statements may follow it.
 func statement(s *sqltext.Scanner, ddl bool) (words []string, more bool) {

@@ -115,6 +115,16 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args ...any) (resu
 	return result, err
 }
 
+// QueryContext runs a query and follows the transactions in its text.
+func (c *Conn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return c.unit.query(ctx, c.Pool.ConnPool, query, args)
+}
+
+// QueryRowContext runs a query and follows the transactions in its text.
+func (c *Conn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return c.unit.queryRow(ctx, c.Pool.ConnPool, query, args)
+}
+
 // Tx is a transaction that is observed. It has no BeginTx, by which GORM knows that it is in a
 // transaction already.
 type Tx struct {
@@ -162,12 +172,13 @@ func (t *Tx) ExecContext(ctx context.Context, query string, args ...any) (result
 }
 
 // QueryContext runs a query and follows savepoints and ends of transactions in its text.
-func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
-	err = t.Control(query, func() error {
-		rows, err = t.Tx.QueryContext(ctx, query, args...) //nolint:rowserrcheck // the caller reads them
-		return err
-	})
-	return rows, err
+func (t *Tx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.unit.query(ctx, t.Tx, query, args)
+}
+
+// QueryRowContext runs a query and follows savepoints and ends of transactions in its text.
+func (t *Tx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.unit.queryRow(ctx, t.Tx, query, args)
 }
 
 // Find gives the unit of the transaction that pool is, nil if pool is no transaction. observed is false

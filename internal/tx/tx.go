@@ -45,6 +45,9 @@ type Hooks struct {
 	// Lost reports whether err says that the database has rolled the whole transaction back by itself,
 	// as a deadlock does on MariaDB; statements after it commit one by one. Nil means never.
 	Lost func(err error) bool
+	// LazyQueries says that text sent as a query runs when its first row is asked for, or never, as with
+	// some drivers of SQLite.
+	LazyQueries bool
 	// CommitsDDL says that a changed definition commits the transaction.
 	CommitsDDL bool
 }
