@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/failpoint"
 )
 
 // Unit holds the items that are released together: those of one transaction, or of one call outside a
@@ -168,7 +170,9 @@ func (u *Unit) commit(do func() error, next state, before bool) error {
 			return &beforeCommitError{err}
 		}
 	}
+	failpoint.Hit(failpoint.CommitBefore)
 	outcome, err := u.attempt(do, next)
+	failpoint.Hit(failpoint.CommitAfter)
 	held, onEnd := u.finish(next)
 	switch {
 	case outcome == RolledBack || outcome == Unknown && u.hooks.InDoubt == nil:
