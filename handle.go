@@ -204,7 +204,7 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	if strict {
 		return err
 	}
-	h.auditor.report(ctx, KindSink, err)
+	u.txErr = err // told if the transaction commits: one that cannot has no records to lose
 	return nil
 }
 
@@ -225,6 +225,9 @@ func (h *handle) ended(ctx context.Context, ps []*pending, doubt bool) {
 		if h.txSink != nil {
 			u.lost = len(u.records)
 		}
+	}
+	if u.txErr != nil {
+		h.auditor.report(ctx, KindSink, u.txErr)
 	}
 	if doubt {
 		u.doubt()

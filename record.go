@@ -31,6 +31,7 @@ type unit struct {
 	// encoded are the encodings of the records, if the TxSink takes them.
 	encoded [][]byte
 	txTaken bool // the TxSink took the records
+	txErr   error
 	// bestEffort says that all of them have that policy.
 	bestEffort bool
 	lost       int // so many it did not take

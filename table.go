@@ -246,6 +246,14 @@ func bareName(name string) string {
 
 // find gives the table that st writes, nil if its model is not registered.
 func (ts *tables) find(st *gorm.Statement) *table {
+	if st.TableExpr != nil && len(st.TableExpr.Vars) > 0 { // Table("?", clause.Table{Name: "x"}), which leaves st.Table alone
+		name := capture.TableName(st)
+		for _, n := range []string{name, bareName(name)} {
+			if t := ts.byName[n]; t != nil {
+				return t
+			}
+		}
+	}
 	var byType *table
 	if st.Schema != nil {
 		byType = ts.byType[st.Schema.ModelType]
@@ -257,15 +265,6 @@ func (ts *tables) find(st *gorm.Statement) *table {
 	if st.TableExpr != nil && strings.ContainsRune(st.TableExpr.SQL, '.') {
 		name, _, _ := strings.Cut(strings.TrimSpace(st.TableExpr.SQL), " ")
 		if t := ts.byName[strings.NewReplacer(`"`, "", "`", "").Replace(name)]; t != nil {
-			return t
-		}
-	}
-	if st.TableExpr != nil && len(st.TableExpr.Vars) > 0 { // Table("?", clause.Table{Name: "x"})
-		name := capture.TableName(st)
-		if t := ts.byName[name]; t != nil {
-			return t
-		}
-		if t := ts.byName[bareName(name)]; t != nil {
 			return t
 		}
 	}

@@ -87,6 +87,17 @@ func (e *engine) run(w *write) (*outcome, error) {
 	unit, observed := tx.Find(w.conn)
 	inPool := unit == nil && observed
 	if unit != nil && !unit.Open() { // its end was sent as text: statements commit by themselves
+		if t := ended(w.conn); t != nil && e.hooks.InTx {
+			var out *outcome
+			err := byText(w.st.Context, t, func() (err error) {
+				out, err = e.run(w)
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+			return out, nil
+		}
 		unit = nil
 	}
 	w.unit = unit
@@ -344,6 +355,12 @@ func (e *engine) deliver(w *write, unit *tx.Unit) error {
 // transactions writes on the same connection: in a transaction that is not observed its records then
 // share its end.
 func (e *engine) release(ctx context.Context, conn gorm.ConnPool, items []tx.Item) error {
+	if t := ended(conn); t != nil && e.hooks.InTx {
+		return byText(ctx, t, func() error {
+			t.Unit().Add(0, items...)
+			return nil
+		})
+	}
 	if e.hooks.InTx || tx.Pinned(conn) {
 		if err := e.tx.BeforeCommit(ctx, conn, items); err != nil {
 			return err
@@ -351,4 +368,36 @@ func (e *engine) release(ctx context.Context, conn gorm.ConnPool, items []tx.Ite
 	}
 	e.tx.AfterCommit(context.WithoutCancel(ctx), items)
 	return nil
+}
+
+// ended gives the transaction that conn is, if its end was sent as text: its connection is still held,
+// and what is sent on it commits by itself.
+func ended(conn gorm.ConnPool) *tx.Tx {
+	if t := tx.Of(conn); t != nil && !t.Unit().Open() {
+		return t
+	}
+	return nil
+}
+
+// byText runs f in a transaction that begins and ends as text, on the connection of one that has ended so:
+// what a sink writes in transactions shares the end of what it is about, and savepoints work.
+func byText(ctx context.Context, t *tx.Tx, f func() error) error {
+	if _, err := t.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	if !t.Unit().Open() {
+		return fmt.Errorf("%w: BEGIN opened no transaction", ErrCapture)
+	}
+	committed := false
+	defer func() {
+		if !committed { // after an error or panic, which is what the caller learns of
+			_, _ = t.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+	}()
+	if err := f(); err != nil {
+		return err
+	}
+	committed = true
+	_, err := t.ExecContext(ctx, "COMMIT")
+	return err
 }
