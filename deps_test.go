@@ -66,6 +66,10 @@ var importRules = []importRule{
 		forbid: append([]string{gin, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
 	{
+		pkg: "outbox/pgnotify", reason: "the outbox with the driver of PostgreSQL, and no more",
+		forbid: []string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg},
+	},
+	{
 		pkg: "store/opensearch", reason: "a consumer has no web framework and no database",
 		forbid: append([]string{gin, gormio, rabbit, otel, cobra, testingPkg}, drivers...),
 	},

@@ -35,6 +35,11 @@
 //
 // # Limits
 //
+// What the database has confirmed must survive its crash: a claim that is taken back would give its
+// sequences to other records. On PostgreSQL the claim asks for that itself, whatever synchronous_commit is.
+// On MySQL and MariaDB keep innodb_flush_log_at_trx_commit at 1, on SQLite synchronous at FULL if the
+// machine may lose its power. After a failover to a server that lags behind, see Outbox.Renew.
+//
 // The order within an object is that of one database server: several that write at the same time (Galera
 // with more than one writer) give ids without it. On SQLite the queue writes to the application's
 // database: transactions of the application that read first and write later fail there if anybody writes in

@@ -2,7 +2,6 @@ package outbox_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -214,5 +213,3 @@ func readAll(t testing.TB, q *outbox.Queue, after uint64) (ids []string) {
 	}
 	return ids
 }
-
-func child() { fmt.Println("error", errors.New("no child")) }

@@ -79,7 +79,13 @@ func insertText(n sqltable.Names, rows []row) string {
 
 func (postgres) claiming() *sql.TxOptions { return &sql.TxOptions{Isolation: sql.LevelReadCommitted} }
 
+// lockState also has the claim be on the disk before anything of it is published: if a crash took it back,
+// its sequences would be given to other records, which the stream would drop.
 func (postgres) lockState(ctx context.Context, conn gorm.ConnPool, n sqltable.Names) (last uint64, err error) {
+	_, err = conn.ExecContext(ctx, "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)")
+	if err != nil {
+		return 0, err
+	}
 	err = conn.QueryRowContext(ctx, "SELECT last FROM "+n.Table("_state")+" WHERE id = 1 FOR UPDATE").Scan(&last)
 	return last, err
 }
