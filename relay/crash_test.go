@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,19 +25,16 @@ import (
 	"github.com/gormtrail/audit/stream/rabbit"
 )
 
-// crashApp builds the application that is killed, once.
-var crashApp = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "audit-crashapp-")
+// crashApp builds the application that is killed.
+func crashApp(t *testing.T) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), "crashapp")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "failpoint", "-o", program, "../internal/crashapp").CombinedOutput()
 	if err != nil {
-		return "", err
+		t.Fatalf("%v\n%s", err, out)
 	}
-	program := filepath.Join(folder, "crashapp")
-	out, err := exec.Command("go", "build", "-tags", "failpoint", "-o", program, "../internal/crashapp").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return program, nil
-})
+	return program
+}
 
 // fates are what became of the writes of an application that is killed again and again.
 type fates struct {
@@ -50,11 +46,7 @@ type fates struct {
 // compares what is on the stream with what the application had said and what is in its database.
 func TestKilledApplication(t *testing.T) {
 	t.Parallel()
-	program, err := crashApp()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(filepath.Dir(program)) })
+	program := crashApp(t)
 	kills := count(2, 20)
 	for _, point := range []failpoint.Point{
 		failpoint.CommitBefore, failpoint.CommitAfter,
