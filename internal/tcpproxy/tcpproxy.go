@@ -21,6 +21,7 @@ type Proxy struct {
 	listener net.Listener // nil: connections are refused
 	conns    map[net.Conn]struct{}
 	holes    [2]bool       // by direction
+	next     [2]func()     // by direction: called when something comes, which is swallowed
 	resume   chan struct{} // not nil: held; closed when it goes on
 	delay    time.Duration
 	jitter   time.Duration
@@ -124,6 +125,28 @@ func (p *Proxy) Swallow(directions ...Direction) {
 	}
 }
 
+// OnNext swallows from now on what goes in the direction, and calls f when the first of it comes; f may Cut.
+// If that is ToClient, the server has done by then what it was asked for, and the client does not learn it.
+func (p *Proxy) OnNext(direction Direction, f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next[direction] = f
+}
+
+// intercepts reports whether OnNext swallows what has come.
+func (p *Proxy) intercepts(direction Direction) bool {
+	p.mu.Lock()
+	f := p.next[direction]
+	if f != nil {
+		p.next[direction], p.holes[direction] = nil, true
+	}
+	p.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	return f != nil
+}
+
 // Delay holds what is forwarded back for d, give or take a random part up to jitter, in both directions.
 func (p *Proxy) Delay(d, jitter time.Duration) {
 	p.mu.Lock()
@@ -146,12 +169,13 @@ func (p *Proxy) CutAfter(n int) {
 	p.cutAfter = n
 }
 
-// Forward ends Refuse, Hold, Swallow, Delay, Limit and CutAfter. If something may be lost, all
+// Forward ends OnNext, Refuse, Hold, Swallow, Delay, Limit and CutAfter. If something may be lost, all
 // connections are broken.
 func (p *Proxy) Forward() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay, p.jitter, p.rate, p.cutAfter = 0, 0, 0, 0
+	p.next = [2]func(){}
 	if p.holes[ToServer] || p.holes[ToClient] {
 		p.holes = [2]bool{}
 		p.cut()
@@ -245,7 +269,7 @@ func (p *Proxy) copy(to, from net.Conn, direction Direction) {
 		}
 		buffer := make([]byte, size)
 		n, err := from.Read(buffer)
-		if n > 0 {
+		if n > 0 && !p.intercepts(direction) {
 			p.mu.Lock()
 			delay, jitter, resume := p.delay, p.jitter, p.resume
 			p.mu.Unlock()

@@ -113,7 +113,7 @@ func TestUnit_commit_tellsTheOutcome(t *testing.T) {
 		"no error":               {err: nil, next: ended, want: Committed},
 		"answered after the end": {during: true, err: nil, next: ended, want: Committed},
 		"not let through":        {before: true, err: context.Canceled, next: ended, want: RolledBack},
-		"not let through now":    {during: true, err: context.Canceled, next: ended, want: RolledBack},
+		"in flight, bare":        {during: true, err: context.Canceled, next: ended, want: Unknown},
 		"rolled back at the end": {before: true, err: errDone, next: ended, want: RolledBack},
 		"ended by somebody else": {err: errDone, next: ended, want: Unknown},
 		"in flight":              {during: true, err: fmt.Errorf("timeout: %w", context.Canceled), next: ended, want: Unknown},

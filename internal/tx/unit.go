@@ -193,16 +193,9 @@ func (u *Unit) commit(do func() error, next state, before bool) error {
 func (u *Unit) attempt(do func() error, next state) (Outcome, error) {
 	over := u.ctx != nil && u.ctx.Err() != nil
 	err := do()
-	if err == nil || next != ended {
-		return OutcomeOf(err), err
-	}
-	switch {
-	case over && (errors.Is(err, sql.ErrTxDone) || errors.Is(err, u.ctx.Err())):
-		// database/sql has rolled back when the context ended, or does not let COMMIT through any more.
-		return RolledBack, err
-	case err == context.Canceled || err == context.DeadlineExceeded: //nolint:errorlint // bare, see below
-		// The context ended just now. database/sql gives its error bare if nothing was sent; a driver that
-		// was waiting for the answer wraps it (pgx), or has no context here (MySQL, SQLite).
+	if next == ended && over && (errors.Is(err, sql.ErrTxDone) || errors.Is(err, u.ctx.Err())) {
+		// database/sql has rolled back when the context ended, or does not let COMMIT through any more. If
+		// the context ends later, its error says nothing: pgx gives it as it is for a COMMIT in flight.
 		return RolledBack, err
 	}
 	return OutcomeOf(err), err
