@@ -31,7 +31,7 @@ const (
 // read. It travels as a record of its own: Record makes it, GapOf reads it.
 //
 // The record has the action GAP, the object_type audit_gap, the producer as object_id, the outcome
-// "failure", the reason in words in reason and in change_message, and all fields under extra.gap: producer,
+// "failure", the reason in reason, all of it in words in change_message, and all fields under extra.gap: producer,
 // reason, count, from_seq, to_seq, first_time, last_time, bytes and detail. Fields that are zero are left
 // out, except count.
 type Gap struct {
@@ -73,7 +73,7 @@ func (g Gap) Record(id string) Record {
 	}
 	r := Record{
 		LogID: id, Timestamp: g.Last, Action: ActionGap, ActorType: "system", ObjectType: ObjectTypeGap, ObjectID: g.Producer,
-		ObjectRepr: text, ChangeMessage: TextMessage(text), Outcome: "failure", Reason: g.Reason, Source: "audit",
+		ObjectRepr: "gap: " + g.Reason, ChangeMessage: TextMessage(text), Outcome: "failure", Reason: g.Reason, Source: "audit",
 		Extra: map[string]any{"gap": fields},
 	}
 	r.RecordHash = r.hash()

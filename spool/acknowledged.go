@@ -9,31 +9,28 @@ import (
 )
 
 // mark is the file that says up to where the stream has confirmed: the sequence as uint64 and its
-// CRC-32C, overwritten in place, so that it needs no room on a full disk. It is not synced: an old mark
-// only makes the relay send again what the stream then drops.
+// CRC-32C, overwritten in place, so that it needs no room on a full disk. It is synced only before
+// segments are removed: an old mark makes the relay send again what the stream then drops, but with no
+// segment left it alone knows which sequences were used.
 type mark struct {
-	file  *os.File
-	saved uint64
+	file   file
+	saved  uint64
+	synced uint64
 }
 
-// openMark opens the file and gives the sequence in it, 0 if there is none that can be read.
-func openMark(dir string) (*mark, uint64, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "acknowledged"), os.O_RDWR|os.O_CREATE, 0o600)
+const markName = "acknowledged"
+
+// openMark opens the file and gives the sequence in it. valid is false if there is none that can be read.
+func openMark(fsys filesystem, dir string) (m *mark, seq uint64, valid bool, err error) {
+	f, err := fsys.OpenFile(filepath.Join(dir, markName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
-		return nil, 0, fmt.Errorf("spool: %w", err)
+		return nil, 0, false, fmt.Errorf("spool: %w", err)
 	}
 	var b [12]byte
-	var seq uint64
 	if n, _ := f.ReadAt(b[:], 0); n == len(b) && binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli) {
-		seq = binary.BigEndian.Uint64(b[:])
+		seq, valid = binary.BigEndian.Uint64(b[:]), true
 	}
-	m := &mark{file: f}
-	// Also finds out at once whether the folder can be written.
-	if err := m.save(seq); err != nil {
-		_ = f.Close()
-		return nil, 0, fmt.Errorf("spool: %w", err)
-	}
-	return m, seq, nil
+	return &mark{file: f}, seq, valid, nil
 }
 
 func (m *mark) save(seq uint64) error {
@@ -43,5 +40,17 @@ func (m *mark) save(seq uint64) error {
 		return err
 	}
 	m.saved = seq
+	return nil
+}
+
+// sync makes the saved mark durable.
+func (m *mark) sync() error {
+	if m.synced == m.saved && m.saved > 0 {
+		return nil
+	}
+	if err := m.file.Sync(); err != nil {
+		return err
+	}
+	m.synced = m.saved
 	return nil
 }

@@ -69,7 +69,7 @@ func syncEach(b *testing.B, encoded []byte) float64 {
 		if _, err := f.Write(encoded); err != nil {
 			b.Fatal(err)
 		}
-		if err := syncData(f); err != nil {
+		if err := (osFile{f}).Sync(); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/failpoint"
 )
 
 // Limits of what one sync makes durable.
@@ -16,9 +18,6 @@ const (
 	batchRecords = 512
 	batchBytes   = 1 << 20
 )
-
-// maintenance is how often the mark is saved and old segments are looked for.
-const maintenance = time.Second
 
 // run is the one goroutine that writes.
 func (s *Spool) run() {
@@ -29,9 +28,16 @@ func (s *Spool) run() {
 		select {
 		case r := <-s.requests:
 			s.commit(s.gather(r))
+		case <-s.kick:
+			s.saveLosses()
+			s.reclaim()
+			if s.rangeWaits() {
+				s.writeGaps(false)
+			}
 		case <-tick.C:
 			s.maintain()
 		case <-s.quit:
+			s.finish()
 			return
 		}
 	}
@@ -59,18 +65,63 @@ func (s *Spool) gather(r *request) []*request {
 
 // commit writes and syncs the batch, and answers its requests.
 func (s *Spool) commit(batch []*request) {
-	now := s.config.Now().UnixNano()
-	first := s.last + 1 // only this goroutine changes last
-	seq := s.last
-	var data, payload []byte
-	var reserved int64
+	failpoint.Hit(failpoint.EmitEnqueued)
+	var records []record
 	for _, r := range batch {
-		reserved += r.size
-		for _, record := range r.records {
-			seq++
-			payload = appendPayload(payload[:0], record.encoded, s.folder.producer, seq)
-			data = appendFrame(data, frame{seq: seq, time: now, id: record.id, payload: payload})
+		records = append(records, r.records...)
+	}
+	err := s.persist(records)
+	if err != nil && classify(err).Problem == ProblemFull {
+		s.reclaimAll() // what is only kept for a refill makes room
+		if s.takeReclaimed() {
+			err = s.persist(records)
 		}
+	}
+	now := s.config.Now()
+	s.mu.Lock()
+	for _, r := range batch {
+		s.reserved -= r.size
+		r.err, r.finished = err, true
+		if err == nil {
+			continue
+		}
+		if r.abandoned { // the caller has said that they may still be written, and now they are not
+			s.counts.failed += uint64(len(r.records))
+			if s.config.WhenFull == Drop {
+				s.lose(event.Gap{Reason: event.GapDisk, Count: uint64(len(r.records)), First: now, Last: now, Detail: err.Error()})
+			}
+		}
+	}
+	if err != nil {
+		s.signalRoom()
+	}
+	s.mu.Unlock()
+	failpoint.Hit(failpoint.EmitSynced)
+	for _, r := range batch {
+		close(r.done)
+	}
+}
+
+// persist gives the records their sequences, writes and syncs them, and makes them readable. If the disk
+// refuses, it tries a new segment once. Only run calls it, and Open before it starts run.
+func (s *Spool) persist(records []record) error {
+	s.mu.Lock()
+	first, gone := s.last+1, s.gone // only this goroutine changes last
+	s.mu.Unlock()
+	if gone {
+		return &DiskError{Problem: ProblemRemoved, Err: fmt.Errorf("%s: %w", s.folder.dir, errMoved)}
+	}
+	now := s.config.Now().UnixNano()
+	seq := first - 1
+	data := s.buffer[:0]
+	var payload []byte
+	for _, r := range records {
+		seq++
+		payload = appendPayload(payload[:0], r.encoded, s.folder.producer, seq)
+		data = appendFrame(data, frame{seq: seq, time: now, id: r.id, payload: payload})
+	}
+	if cap(data) <= 2*batchBytes {
+		s.buffer = data
 	}
 	err := s.append(data, first, now)
 	if err != nil {
@@ -78,33 +129,30 @@ func (s *Spool) commit(batch []*request) {
 		// succeed without it. The batch goes to a new file, whose name says from where on it counts.
 		s.config.Logger.Error("spool: write failed, trying a new segment", slog.String("folder", s.folder.dir), slog.Any("error", err))
 		s.count(func(c *counts) { c.syncErrors++ })
-		s.leaveSegment(first)
-		if errors.Is(err, syscall.ENOSPC) {
-			s.mu.Lock()
-			s.removeAcknowledged(0) // what is only kept for a refill makes room
-			s.mu.Unlock()
+		if !errors.Is(err, fs.ErrNotExist) || !s.look() { // else the folder was made again
+			s.leaveSegment(first)
 		}
 		if err = s.append(data, first, now); err != nil {
 			s.count(func(c *counts) { c.syncErrors++ })
 			s.leaveSegment(first)
-			err = fmt.Errorf("spool: write: %w", err)
 		}
 	}
 	s.mu.Lock()
-	s.reserved -= reserved
-	if err == nil {
-		s.last = seq
-		s.ages.add(seq, now)
-		close(s.changed)
-		s.changed = make(chan struct{})
-	} else {
-		s.counts.failed += seq - s.last
-		s.signalRoom()
+	defer s.mu.Unlock()
+	if err != nil {
+		known := classify(err)
+		s.problem = known.Problem
+		return known
 	}
-	s.mu.Unlock()
-	for _, r := range batch {
-		r.done <- err
+	if s.problem != ProblemNone {
+		s.config.Logger.Info("spool: the disk takes records again", slog.String("folder", s.folder.dir))
 	}
+	s.problem = ProblemNone
+	s.last = seq
+	s.ages.add(seq, now)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	return nil
 }
 
 // append writes data, whose first record has the sequence first, to the active segment or a new one,
@@ -127,8 +175,14 @@ func (s *Spool) append(data []byte, first uint64, now int64) error {
 	if _, err := active.WriteAt(data, size); err != nil {
 		return err
 	}
-	if err := s.sync(active); err != nil {
+	failpoint.Hit(failpoint.EmitWritten)
+	if err := active.Sync(); err != nil {
 		return err
+	}
+	if links, err := active.Links(); err != nil {
+		return err
+	} else if links == 0 {
+		return errRemoved // it is synced, but to nowhere
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,90 +192,69 @@ func (s *Spool) append(data []byte, first uint64, now int64) error {
 }
 
 // beginSegment makes a segment and makes it the active one.
-func (s *Spool) beginSegment(first uint64, now int64) (*os.File, error) {
+func (s *Spool) beginSegment(first uint64, now int64) (file, error) {
 	path := filepath.Join(s.folder.dir, segmentName(first))
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := s.fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if errors.Is(err, fs.ErrExist) { // of a failure before, and could not be removed then
-		if err = os.Remove(path); err == nil {
-			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err = s.fs.Remove(path); err == nil {
+			f, err = s.fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	_, err = f.Write(appendHeader(nil, now, first, s.folder.id))
+	_, err = f.WriteAt(appendHeader(nil, now, first, s.folder.id), 0)
 	if err == nil {
-		err = s.sync(f)
+		err = f.Sync()
 	}
 	if err == nil {
-		err = syncDir(s.folder.dir)
+		err = s.fs.SyncDir(s.folder.dir)
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(path))
+		return nil, errors.Join(err, f.Close(), s.fs.Remove(path))
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.active != nil {
-		err = s.active.Close()
-	}
+	old := s.active
 	s.active = f
+	if n := len(s.segments); n > 0 && s.segments[n-1].first == first { // without a frame, found at the start
+		s.bytes -= s.segments[n-1].size
+		s.segments = s.segments[:n-1]
+	}
 	s.segments = append(s.segments, segment{path: path, first: first, created: now, size: headerSize})
 	s.bytes += headerSize
-	return f, err
+	s.mu.Unlock()
+	if old != nil {
+		if err := old.Close(); err != nil { // everything in it is synced
+			s.config.Logger.Warn("spool: close a segment", slog.String("file", old.Name()), slog.Any("error", err))
+		}
+	}
+	return f, nil
 }
 
-// leaveSegment closes the active segment after a failure. If it has no synced record, it goes, as the
-// next one gets its name.
+// leaveSegment closes the active segment after a failure. What was not synced is cut off, if the disk
+// lets it; if the segment has no synced record, it goes, as the next one gets its name.
 func (s *Spool) leaveSegment(first uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.active == nil {
+	active := s.active
+	if active == nil {
+		s.mu.Unlock()
 		return
 	}
-	_ = s.active.Close() // it has failed already
 	s.active = nil
 	g := s.segments[len(s.segments)-1]
-	if g.first < first {
-		return
+	empty := g.first >= first
+	if empty {
+		s.segments = s.segments[:len(s.segments)-1]
+		s.bytes -= g.size
 	}
-	s.segments = s.segments[:len(s.segments)-1]
-	s.bytes -= g.size
-	if err := os.Remove(g.path); err != nil {
-		s.config.Logger.Error("spool: a segment that failed cannot be removed", slog.String("file", g.path), slog.Any("error", err))
+	s.mu.Unlock()
+	var err error
+	if empty {
+		err = errors.Join(active.Close(), s.fs.Remove(g.path))
+	} else {
+		err = errors.Join(active.Truncate(g.size), active.Close())
 	}
-}
-
-// maintain saves the mark and removes segments that are acknowledged and old.
-func (s *Spool) maintain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mark.saved != s.acknowledged {
-		if err := s.mark.save(s.acknowledged); err != nil {
-			s.config.Logger.Error("spool: the mark of what is acknowledged cannot be saved", slog.String("folder", s.folder.dir), slog.Any("error", err))
-		}
-	}
-	s.removeAcknowledged(max(0, s.config.Retention))
-}
-
-// removeAcknowledged removes segments, but for the last one, that are acknowledged as a whole and
-// whose last record is older than age. The caller holds mu.
-func (s *Spool) removeAcknowledged(age time.Duration) {
-	now := s.config.Now().UnixNano()
-	removed := false
-	for len(s.segments) > 1 {
-		next := s.segments[1]
-		if next.first-1 > s.acknowledged || now-next.created < int64(age) {
-			break
-		}
-		if err := os.Remove(s.segments[0].path); err != nil {
-			s.config.Logger.Error("spool: an acknowledged segment cannot be removed", slog.String("file", s.segments[0].path), slog.Any("error", err))
-			break
-		}
-		s.bytes -= s.segments[0].size
-		s.segments = s.segments[1:]
-		removed = true
-	}
-	if removed {
-		s.signalRoom()
+	if err != nil {
+		s.config.Logger.Error("spool: a segment that failed is left as it is", slog.String("file", g.path), slog.Any("error", err))
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 var (
 	// ErrFull is returned, wrapped, by Write if the spool is at its size and nothing was acknowledged
-	// within Config.BlockTimeout. The records were not written.
+	// within Config.BlockTimeout. The records were not written. A full disk is a *DiskError.
 	ErrFull = errors.New("spool: full")
 	// ErrTimeout is returned, wrapped, by Write if the disk took longer than Config.CommitTimeout. The
 	// error says whether the records can still be written.
@@ -18,7 +18,13 @@ var (
 	ErrInUse = errors.New("spool: folder is in use")
 	// ErrFormat is returned, wrapped, by Open if the files are of a newer version. They are not touched.
 	ErrFormat = errors.New("spool: unknown format")
+	// ErrTooMany is returned, wrapped, by Open if it would have to make a folder, and the parent has
+	// Config.MaxFolders already.
+	ErrTooMany = errors.New("spool: too many folders")
 )
+
+// errNoPosition says that a folder was in use once, and nothing tells which sequences.
+var errNoPosition = errors.New("spool: the folder has lost its position")
 
 // RejectedError says that records could not be encoded. The other records of the call were written.
 type RejectedError struct {

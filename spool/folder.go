@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +15,6 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
-	"github.com/gormtrail/audit/internal/filelock"
 )
 
 const (
@@ -26,10 +26,13 @@ const (
 
 // folder is a locked folder below the parent.
 type folder struct {
+	fs       filesystem
 	dir      string
-	lock     *os.File
+	info     fs.FileInfo // of dir
+	lock     file
 	id       [16]byte
 	producer string
+	fresh    bool // made just now: nothing was ever sent from it
 }
 
 // identity is the content of the file of that name.
@@ -43,7 +46,7 @@ var producerName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,200}/[0-9a-f-]{36}$`)
 
 // release gives the folder back.
 func (f *folder) release() {
-	filelock.Release(f.lock)
+	f.fs.Unlock(f.lock)
 	_ = f.lock.Close()
 }
 
@@ -55,11 +58,8 @@ var open = struct {
 }{parents: make(map[string]bool)}
 
 // reserve takes the parent for this process, and gives its real path.
-func reserve(dir string) (string, error) {
-	real, err := filepath.Abs(dir)
-	if err == nil {
-		real, err = filepath.EvalSymlinks(real)
-	}
+func reserve(fsys filesystem, dir string) (string, error) {
+	real, err := fsys.Real(dir)
 	if err != nil {
 		return "", fmt.Errorf("spool: %w", err)
 	}
@@ -79,8 +79,8 @@ func unreserve(real string) {
 }
 
 // children gives the folders of processes below the parent, in order.
-func children(parent string) ([]string, error) {
-	entries, err := os.ReadDir(parent) // sorted by name
+func children(fsys filesystem, parent string) ([]string, error) {
+	entries, err := fsys.ReadDir(parent)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
@@ -94,12 +94,12 @@ func children(parent string) ([]string, error) {
 }
 
 // claim locks the folder; nil if another process or spool has it.
-func claim(dir, service string) (*folder, error) {
-	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+func claim(fsys filesystem, dir, service string) (*folder, error) {
+	lock, err := fsys.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	ok, err := filelock.Try(lock)
+	ok, err := fsys.Lock(lock)
 	if err != nil || !ok {
 		_ = lock.Close()
 		if err != nil {
@@ -107,11 +107,15 @@ func claim(dir, service string) (*folder, error) {
 		}
 		return nil, err
 	}
-	f := &folder{dir: dir, lock: lock}
+	f := &folder{fs: fsys, dir: dir, lock: lock}
 	f.id, _ = parseID(filepath.Base(dir))
-	if err := f.identify(service); err != nil {
+	f.info, err = fsys.Stat(dir)
+	if err == nil {
+		err = f.identify(service)
+	}
+	if err != nil {
 		f.release()
-		return nil, err
+		return nil, fmt.Errorf("spool: %w", err)
 	}
 	return f, nil
 }
@@ -119,9 +123,9 @@ func claim(dir, service string) (*folder, error) {
 // identify reads the identity, or writes it if there is none.
 func (f *folder) identify(service string) error {
 	path := filepath.Join(f.dir, identityName)
-	data, err := os.ReadFile(path)
+	data, err := readFile(f.fs, path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("spool: %w", err)
+		return err
 	}
 	var known identity
 	if err == nil && json.Unmarshal(data, &known) == nil && producerName.MatchString(known.Producer) {
@@ -132,44 +136,48 @@ func (f *folder) identify(service string) error {
 		return nil
 	}
 	f.producer = service + "/" + filepath.Base(f.dir)
-	data, err = json.Marshal(identity{Format: version, Producer: f.producer})
+	return f.writeIdentity()
+}
+
+func (f *folder) writeIdentity() error {
+	data, err := json.Marshal(identity{Format: version, Producer: f.producer})
 	if err != nil {
-		return fmt.Errorf("spool: %w", err)
+		return err
 	}
-	if err := writeFile(path, data); err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	return nil
+	return writeFile(f.fs, filepath.Join(f.dir, identityName), data)
 }
 
 // create makes a new folder and locks it.
-func create(parent, service string, now time.Time) (*folder, error) {
+func create(fsys filesystem, parent, service string, now time.Time) (*folder, error) {
 	dir := filepath.Join(parent, event.NewID(now))
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := fsys.Mkdir(dir); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	if err := syncDir(parent); err != nil {
+	if err := fsys.SyncDir(parent); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	f, err := claim(dir, service)
+	f, err := claim(fsys, dir, service)
 	if err == nil && f == nil {
 		err = fmt.Errorf("%w: %s was taken while it was made", ErrInUse, dir)
 	}
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	f.fresh = true
+	return f, nil
 }
 
-// writeFile writes and syncs a file and its name.
-func writeFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
+// discard removes a folder that holds nothing, and releases it. With something put aside it stays.
+func (f *folder) discard(logger *slog.Logger) {
+	defer f.release()
+	var err error
+	for _, name := range []string{markName, lossesName, drainedName, ballastName, identityName, lockName} {
+		if e := f.fs.Remove(filepath.Join(f.dir, name)); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
 	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
+	err = errors.Join(err, f.fs.Remove(f.dir))
+	logger.Warn("spool: a folder without segments has lost its position, and is not used again", slog.String("folder", f.dir), slog.Any("error", err))
 }
 
 // drained gives what the file of that name holds when nothing in the folder waits for the stream: name
@@ -184,12 +192,12 @@ func drained(segments []segment) []byte {
 
 // idle reports whether nothing in the folder waits for the stream, and nothing is left to be removed,
 // without reading segments: everybody looks at every left folder again and again.
-func idle(dir string) bool {
-	segments, damaged, err := listSegments(dir)
+func idle(fsys filesystem, dir string) bool {
+	segments, damaged, err := listSegments(fsys, dir)
 	if err != nil || len(damaged) > 0 || len(segments) > 1 {
 		return false
 	}
-	known, err := os.ReadFile(filepath.Join(dir, drainedName))
+	known, err := readFile(fsys, filepath.Join(dir, drainedName))
 	return err == nil && string(known) == string(drained(segments))
 }
 

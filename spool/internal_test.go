@@ -31,7 +31,12 @@ func testRecords(from, to int) []event.Record {
 
 func openTest(t testing.TB, dir string) *Spool {
 	t.Helper()
-	s, err := Open(dir, testConfig())
+	return openOn(t, osFS{}, dir, testConfig())
+}
+
+func openOn(t testing.TB, fsys filesystem, dir string, config Config) *Spool {
+	t.Helper()
+	s, err := openIn(fsys, dir, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +44,60 @@ func openTest(t testing.TB, dir string) *Spool {
 	return s
 }
 
-// drain reads what is there, without waiting.
+// drain reads the records that are there, without gap records and without waiting.
 func drain(t testing.TB, s *Spool) []stream.Message {
+	t.Helper()
+	var all []stream.Message
+	for _, m := range drainAll(t, s) {
+		if _, isGap := gapOf(t, m); !isGap {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+func gapOf(t testing.TB, m stream.Message) (event.Gap, bool) {
+	t.Helper()
+	r, err := event.Decode(m.Payload)
+	if err != nil {
+		return event.Gap{}, false // fuzzed
+	}
+	return event.GapOf(r)
+}
+
+// gaps gives the gaps that gap records tell of, after it has let all that wait be written.
+func gaps(t testing.TB, s *Spool) []event.Gap {
+	t.Helper()
+	drainAll(t, s) // finds damage
+	waitUntil(t, func() bool { return s.Stats().GapsWaiting == 0 })
+	var all []event.Gap
+	known := make(map[string]bool) // who finds damage again after a restart tells of it again, as the same record
+	for _, m := range drainAll(t, s) {
+		if g, isGap := gapOf(t, m); isGap && !known[m.ID] {
+			known[m.ID] = true
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+func waitUntil(t testing.TB, ask func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ask() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+// drainAll reads what is there, without waiting.
+func drainAll(t testing.TB, s *Spool) []stream.Message {
 	t.Helper()
 	var all []stream.Message
 	ctx, cancel := context.WithCancel(t.Context())
@@ -64,9 +121,9 @@ func drain(t testing.TB, s *Spool) []stream.Message {
 }
 
 // oneSegment makes a spool with n records in one segment, and gives the path and content of that.
-func oneSegment(t testing.TB, dir string, n int) (path string, data []byte) {
+func oneSegment(t testing.TB, fsys filesystem, dir string, n int) (path string, data []byte) {
 	t.Helper()
-	s := openTest(t, dir)
+	s := openOn(t, fsys, dir, testConfig())
 	for i := 1; i <= n; i++ {
 		if err := s.Write(t.Context(), testRecords(i, i)); err != nil {
 			t.Fatal(err)
@@ -76,11 +133,19 @@ func oneSegment(t testing.TB, dir string, n int) (path string, data []byte) {
 		t.Fatal(err)
 	}
 	path = filepath.Join(s.Folder(), segmentName(1))
-	data, err := os.ReadFile(path)
+	data, err := readFile(fsys, path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path, data
+}
+
+// put makes data the content of the file.
+func put(t testing.TB, fsys filesystem, path string, data []byte) {
+	t.Helper()
+	if err := writeFile(fsys, path, data); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // frameEnds gives the position behind each frame.
@@ -98,50 +163,71 @@ func frameEnds(t testing.TB, data []byte) []int {
 	return ends
 }
 
+// removeSegments makes the folder one whose records are all acknowledged and gone.
+func removeSegments(t testing.TB, fsys filesystem, dir string) {
+	t.Helper()
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if filepath.Ext(entry.Name()) == segmentSuffix || entry.Name() == drainedName {
+			if err := fsys.Remove(filepath.Join(dir, entry.Name())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestTruncatedAtEachByte_losesOnlyTheTornFrame(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	path, data := oneSegment(t, dir, 3)
+	disk := newMemFS()
+	dir := disk.name + "/spool"
+	path, data := oneSegment(t, disk, dir, 3)
 	ends := frameEnds(t, data)
 	for size := range len(data) + 1 {
-		if err := os.WriteFile(path, data[:size], 0o600); err != nil {
-			t.Fatal(err)
-		}
+		put(t, disk, path, data[:size])
 		want := 0
 		for want < len(ends) && ends[want] <= size {
 			want++
 		}
-		s := openTest(t, dir)
+		s := openOn(t, disk, dir, testConfig())
 		if got := drain(t, s); len(got) != want {
 			t.Fatalf("cut at %d of %d: %d records, want %d", size, len(data), len(got), want)
 		}
 		if err := s.Write(t.Context(), testRecords(9, 9)); err != nil {
 			t.Fatal(err)
 		}
-		all := drain(t, s)
-		if m := all[len(all)-1]; m.Seq != uint64(want+1) || m.ID != "id-9" {
-			t.Fatalf("cut at %d: the next record is %q with sequence %d, want %d", size, m.ID, m.Seq, want+1)
+		all := drainAll(t, s)
+		torn := 0
+		if s.Stats().CutBytes > 0 { // a gap record says so, before the next record
+			torn = 1
+			if g, ok := gapOf(t, all[want]); !ok || g.Reason != event.GapTorn || g.Bytes != s.Stats().CutBytes || g.Count != 0 {
+				t.Fatalf("cut at %d: %q, gap %+v, want one of %d bytes", size, all[want].Payload, g, s.Stats().CutBytes)
+			}
+		}
+		if m := all[len(all)-1]; m.Seq != uint64(want+torn+1) || m.ID != "id-9" {
+			t.Fatalf("cut at %d: the next record is %q with sequence %d, want %d", size, m.ID, m.Seq, want+torn+1)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		again := openTest(t, dir)
+		again := openOn(t, disk, dir, testConfig())
 		if got := drain(t, again); len(got) != want+1 {
 			t.Fatalf("cut at %d, opened again: %d records, want %d", size, len(got), want+1)
 		}
 		if err := again.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for _, segment := range []uint64{1, uint64(want + 1)} {
-			_ = os.Remove(filepath.Join(filepath.Dir(path), segmentName(segment)))
-		}
+		removeSegments(t, disk, filepath.Dir(path))
 	}
 }
 
 func TestEachByteFlipped_losesOnlyThatRecord(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	path, data := oneSegment(t, dir, 3)
+	disk := newMemFS()
+	dir := disk.name + "/spool"
+	path, data := oneSegment(t, disk, dir, 3)
 	ends := frameEnds(t, data)
 	for i := range data {
 		if i >= 8 && i < 10 {
@@ -149,9 +235,7 @@ func TestEachByteFlipped_losesOnlyThatRecord(t *testing.T) {
 		}
 		damaged := append([]byte(nil), data...)
 		damaged[i] ^= 0xff
-		if err := os.WriteFile(path, damaged, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		put(t, disk, path, damaged)
 		hit := -1
 		for n, end := range ends {
 			if i < end && i >= headerSize {
@@ -159,7 +243,7 @@ func TestEachByteFlipped_losesOnlyThatRecord(t *testing.T) {
 				break
 			}
 		}
-		s := openTest(t, dir)
+		s := openOn(t, disk, dir, testConfig())
 		got := make(map[uint64]string)
 		for _, m := range drain(t, s) {
 			got[m.Seq] = m.ID
@@ -178,46 +262,60 @@ func TestEachByteFlipped_losesOnlyThatRecord(t *testing.T) {
 			t.Fatal(err)
 		}
 		last, _ := s.Last(t.Context())
-		if last < 4 && hit != 2 || last < 3 {
+		if last < 4 {
 			t.Fatalf("byte %d flipped: the next record has the sequence %d", i, last)
 		}
+		if err := s.Close(); err != nil { // which writes what waits
+			t.Fatal(err)
+		}
 		stats := s.Stats()
-		if hit >= 0 && stats.DamagedBytes+stats.CutBytes == 0 {
-			t.Fatalf("byte %d flipped: not counted: %+v", i, stats)
+		torn := stats.CutBytes > 0 // a length at the end that is too large looks like a write that was cut off
+		if torn && (hit != 2 || i-ends[1] > 3) {
+			t.Fatalf("byte %d flipped: %d bytes cut off", i, stats.CutBytes)
 		}
-		if hit >= 0 && hit < 2 && stats.Lost != 1 {
-			t.Fatalf("byte %d flipped: %d records lost, want 1", i, stats.Lost)
+		if hit >= 0 && !torn && (stats.DamagedBytes == 0 || stats.Lost != 1 || stats.GapsWaiting != 0) {
+			t.Fatalf("byte %d flipped: %+v, want one lost", i, stats)
 		}
+		s = openOn(t, disk, dir, testConfig())
+		found := gaps(t, s)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{segmentName(last), "acknowledged"} {
-			_ = os.Remove(filepath.Join(filepath.Dir(path), name))
+		seq := uint64(hit + 1)
+		if torn {
+			if len(found) != 1 || found[0].Reason != event.GapTorn {
+				t.Fatalf("byte %d of record %d flipped: gaps %+v", i, hit+1, found)
+			}
+		} else if hit < 0 && len(found) != 0 || hit >= 0 && (len(found) != 1 || found[0].Reason != event.GapDamaged || found[0].Count != 1 || found[0].From != seq || found[0].To != seq) {
+			t.Fatalf("byte %d of record %d flipped: gaps %+v", i, hit+1, found)
+		}
+		removeSegments(t, disk, filepath.Dir(path))
+		if err := disk.Remove(filepath.Join(filepath.Dir(path), markName)); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
 
 func TestDamagedSequence_isNotUsedAgain(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	path, data := oneSegment(t, dir, 3)
+	disk := newMemFS()
+	dir := disk.name + "/spool"
+	path, data := oneSegment(t, disk, dir, 3)
 	data[len(data)-2] ^= 0xff // in the payload of the last record
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s := openTest(t, dir)
+	put(t, disk, path, data)
+	s := openOn(t, disk, dir, testConfig())
 	if err := s.Write(t.Context(), testRecords(4, 4)); err != nil {
 		t.Fatal(err)
 	}
 	all := drain(t, s)
-	if len(all) != 3 || all[2].Seq != 4 {
+	if len(all) != 3 || all[2].Seq != 4 || len(gaps(t, s)) != 1 {
 		t.Fatalf("got %d records, the last with sequence %d; want 3 and 4", len(all), all[len(all)-1].Seq)
 	}
 	// The lost one does not hold up the acknowledgement.
 	if err := s.Acknowledge(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	if stats := s.Stats(); stats.Acknowledged != 3 || stats.Pending != 1 || stats.Lost != 1 {
+	if stats := s.Stats(); stats.Acknowledged != 3 || stats.Pending != 2 || stats.Lost != 1 {
 		t.Errorf("%+v", stats)
 	}
 }
@@ -252,6 +350,9 @@ func TestDamagedMiddleSegment_wholeFileGarbage(t *testing.T) {
 	if len(got) != 100-lost || s.Stats().Lost != uint64(lost) {
 		t.Errorf("%d records and %d lost, want %d and %d", len(got), s.Stats().Lost, 100-lost, lost)
 	}
+	if found := gaps(t, s); len(found) != 1 || found[0].From != segments[1].first || found[0].To != segments[2].first-1 || found[0].Count != uint64(lost) {
+		t.Errorf("gaps %+v", found)
+	}
 	again := drain(t, s)
 	if len(again) != len(got) || s.Stats().Lost != uint64(lost) {
 		t.Errorf("read again: %d records and %d lost", len(again), s.Stats().Lost)
@@ -261,22 +362,26 @@ func TestDamagedMiddleSegment_wholeFileGarbage(t *testing.T) {
 func TestSyncError_once_goesToANewSegment(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := openTest(t, dir)
+	disk := &faultFS{filesystem: osFS{}}
+	s := openOn(t, disk, dir, testConfig())
 	if err := s.Write(t.Context(), testRecords(1, 3)); err != nil {
 		t.Fatal(err)
 	}
 	var calls atomic.Int32
 	failed := make(map[string]bool)
-	s.sync = func(f *os.File) error {
-		if failed[f.Name()] {
-			t.Errorf("%s is synced again after its sync has failed", f.Name())
+	disk.fail(func(op, path string) error {
+		if op != "sync" {
+			return nil
+		}
+		if failed[path] {
+			t.Errorf("%s is synced again after its sync has failed", path)
 		}
 		if calls.Add(1) == 1 {
-			failed[f.Name()] = true
-			return errors.New("input/output error")
+			failed[path] = true
+			return syscall.EIO
 		}
-		return syncData(f)
-	}
+		return nil
+	})
 	if err := s.Write(t.Context(), testRecords(4, 5)); err != nil {
 		t.Fatal(err)
 	}
@@ -308,52 +413,73 @@ func TestSyncError_once_goesToANewSegment(t *testing.T) {
 
 func TestSyncError_forEver_isTold_andHeals(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := openTest(t, dir)
-	if err := s.Write(t.Context(), testRecords(1, 1)); err != nil {
-		t.Fatal(err)
-	}
-	broken := errors.New("input/output error")
-	s.sync = func(*os.File) error { return broken }
-	for i := range 3 {
-		if err := s.Write(t.Context(), testRecords(10+i, 10+i)); !errors.Is(err, broken) {
-			t.Fatalf("got %v, want %v", err, broken)
+	for _, policy := range []Policy{Drop, Reject} {
+		disk := &faultFS{filesystem: osFS{}}
+		config := testConfig()
+		config.WhenFull = policy
+		s := openOn(t, disk, t.TempDir(), config)
+		if err := s.Write(t.Context(), testRecords(1, 1)); err != nil {
+			t.Fatal(err)
+		}
+		disk.fail(only("sync", syscall.EIO))
+		for i := range 3 {
+			var known *DiskError
+			if err := s.Write(t.Context(), testRecords(10+i, 10+i)); !errors.As(err, &known) || known.Problem != ProblemFailing || !errors.Is(err, syscall.EIO) {
+				t.Fatalf("got %v, want a failing disk", err)
+			}
+		}
+		if stats := s.Stats(); stats.Failed != 3 || stats.Written != 1 || stats.Pending != 1 || stats.Problem != ProblemFailing {
+			t.Errorf("%+v", stats)
+		}
+		disk.fail(nil)
+		if err := s.Write(t.Context(), testRecords(2, 2)); err != nil {
+			t.Fatal(err)
+		}
+		got := drain(t, s)
+		if len(got) != 2 || got[1].ID != "id-2" || s.Stats().Problem != ProblemNone {
+			t.Errorf("got %v", got)
+		}
+		lost := uint64(0)
+		for _, g := range gaps(t, s) {
+			if g.Reason != event.GapDisk {
+				t.Errorf("gap %+v", g)
+			}
+			lost += g.Count
+		}
+		if want := map[Policy]uint64{Drop: 3, Reject: 0}[policy]; lost != want || s.Stats().Lost != want {
+			t.Errorf("policy %d: gap records tell of %d lost, counted are %d, want %d", policy, lost, s.Stats().Lost, want)
 		}
 	}
-	if stats := s.Stats(); stats.Failed != 3 || stats.Written != 1 || stats.Pending != 1 {
-		t.Errorf("%+v", stats)
-	}
-	s.sync = syncData
-	if err := s.Write(t.Context(), testRecords(2, 2)); err != nil {
-		t.Fatal(err)
-	}
-	got := drain(t, s)
-	if len(got) != 2 || got[1].ID != "id-2" || got[1].Seq != 2 {
-		t.Errorf("got %v", got)
+}
+
+// only makes calls of one kind fail.
+func only(op string, err error) func(string, string) error {
+	return func(o, _ string) error {
+		if o == op {
+			return err
+		}
+		return nil
 	}
 }
 
 func TestDiskFull_acknowledgedSegmentsMakeRoom(t *testing.T) {
 	t.Parallel()
 	config := testConfig()
-	config.SegmentBytes = minSegment
-	s, err := Open(t.TempDir(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	config.SegmentBytes, config.BlockTimeout, config.WhenFull = minSegment, -1, Reject
+	disk := &faultFS{filesystem: osFS{}}
+	s := openOn(t, disk, t.TempDir(), config)
 	for i := 1; i <= 60; i++ {
 		if err := s.Write(t.Context(), testRecords(i, i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	before := s.Stats().Segments
-	s.sync = func(f *os.File) error {
-		if s.Stats().Segments >= before {
-			return &os.PathError{Op: "sync", Path: f.Name(), Err: syscall.ENOSPC}
+	disk.fail(func(op, path string) error {
+		if op == "write" && filepath.Ext(path) == segmentSuffix && s.Stats().Segments >= before {
+			return syscall.ENOSPC
 		}
-		return syncData(f)
-	}
+		return nil
+	})
 	if err := s.Write(t.Context(), testRecords(61, 61)); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("nothing is acknowledged: got %v, want ENOSPC", err)
 	}
@@ -370,15 +496,16 @@ func TestDiskFull_acknowledgedSegmentsMakeRoom(t *testing.T) {
 
 func TestGroupCommit_sharesSyncs(t *testing.T) {
 	t.Parallel()
-	s := openTest(t, t.TempDir())
+	disk := &faultFS{filesystem: osFS{}}
+	s := openOn(t, disk, t.TempDir(), testConfig())
 	var syncs atomic.Int32
 	release := make(chan struct{})
-	s.sync = func(f *os.File) error {
-		if syncs.Add(1) == 3 { // 1 and 2: the new segment and the first record
+	disk.fail(func(op, path string) error {
+		if op == "sync" && filepath.Ext(path) == segmentSuffix && syncs.Add(1) == 3 { // 1 and 2: the new segment and the first record
 			<-release
 		}
-		return syncData(f)
-	}
+		return nil
+	})
 	if err := s.Write(t.Context(), testRecords(1, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -411,21 +538,32 @@ func TestCommitTimeout_holds(t *testing.T) {
 	t.Parallel()
 	config := testConfig()
 	config.CommitTimeout = time.Millisecond
-	s, err := Open(t.TempDir(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	disk := &faultFS{filesystem: osFS{}}
+	dir := t.TempDir()
+	s := openOn(t, disk, dir, config)
 	release := make(chan struct{})
-	s.sync = func(*os.File) error { <-release; return nil }
+	disk.fail(func(op, _ string) error {
+		if op == "sync" {
+			<-release
+		}
+		return nil
+	})
 	// The first is being written, the second waits for it.
-	for range 2 {
-		if err := s.Write(t.Context(), testRecords(1, 1)); !errors.Is(err, ErrTimeout) {
+	for i := range 2 {
+		if err := s.Write(t.Context(), testRecords(i, i)); !errors.Is(err, ErrTimeout) || errors.Is(err, errMayBeWritten) != (i == 0) {
 			t.Errorf("got %v, want ErrTimeout", err)
 		}
 	}
 	close(release)
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+	s = openTest(t, dir)
+	if got := drain(t, s); len(got) != 1 || got[0].ID != "id-0" {
+		t.Errorf("got %v, want the one that was being written", got)
+	}
+	if found := gaps(t, s); len(found) != 1 || found[0].Reason != event.GapTimeout || found[0].Count != 1 {
+		t.Errorf("gaps %+v, want the one that was not", found)
 	}
 }
 

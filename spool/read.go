@@ -5,13 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sort"
 	"strconv"
+	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/stream"
 )
 
@@ -20,7 +22,7 @@ const readBytes = 1 << 20
 
 // cursor is where the reader stands.
 type cursor struct {
-	file   *os.File
+	file   file
 	first  uint64 // of the segment
 	offset int64
 	after  uint64 // the sequence read last
@@ -93,13 +95,25 @@ func (s *Spool) read(after, last uint64, limit int) ([]stream.Message, uint64, e
 		g, upTo, ok := s.segmentOf(c.first)
 		upTo = min(upTo, last)
 		if !ok || c.after >= upTo {
-			if c.after >= last || !s.advance() {
+			if c.after >= last {
+				break
+			}
+			if err := s.seek(c.after); err != nil {
+				if len(messages) > 0 {
+					break // it comes again with the next call
+				}
+				return nil, after, err
+			}
+			if c.file == nil {
 				break
 			}
 			continue
 		}
 		chunk, err := s.chunk(g, upTo)
 		if err != nil {
+			if len(messages) > 0 {
+				break
+			}
 			return nil, after, err
 		}
 		n, got := s.parse(chunk, g, upTo, limit-len(messages))
@@ -109,28 +123,37 @@ func (s *Spool) read(after, last uint64, limit int) ([]stream.Message, uint64, e
 	return messages, c.after, nil
 }
 
-// seek puts the cursor into the segment that has the sequence behind after.
+// seek puts the cursor into the segment that has the sequence behind after. After an error it is where
+// it was.
 func (s *Spool) seek(after uint64) error {
-	s.mu.Lock()
-	segments := s.segments
-	i := sort.Search(len(segments), func(i int) bool { return segments[i].first > after+1 })
-	var g segment
-	if len(segments) > 0 {
-		g = segments[max(i-1, 0)]
-	}
-	last := s.last
-	s.mu.Unlock()
-	s.cursor.close()
-	if g.path == "" { // everything was acknowledged once, and is gone
-		s.cursor.after = last
+	for {
+		s.mu.Lock()
+		segments := s.segments
+		i := sort.Search(len(segments), func(i int) bool { return segments[i].first > after+1 })
+		var g segment
+		if len(segments) > 0 {
+			g = segments[max(i-1, 0)]
+		}
+		last := s.last
+		s.mu.Unlock()
+		if g.path == "" { // everything was acknowledged once, and is gone
+			s.cursor.close()
+			s.cursor.after = last
+			return nil
+		}
+		f, err := s.fs.Open(g.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, _, there := s.segmentOf(g.first); !there {
+				continue // it was removed a moment ago
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+		s.cursor.close()
+		s.cursor = cursor{file: f, first: g.first, offset: headerSize, after: max(after, g.first-1)}
 		return nil
 	}
-	f, err := os.Open(g.path)
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	s.cursor = cursor{file: f, first: g.first, offset: headerSize, after: max(after, g.first-1)}
-	return nil
 }
 
 // segmentOf gives the segment that begins with first, and the last sequence that counts in it.
@@ -147,16 +170,6 @@ func (s *Spool) segmentOf(first uint64) (g segment, upTo uint64, ok bool) {
 		return g, s.last, true
 	}
 	return segment{}, 0, false
-}
-
-// advance puts the cursor into the next segment, and reports whether there is one.
-func (s *Spool) advance() bool {
-	after := s.cursor.after
-	if err := s.seek(after); err != nil {
-		s.config.Logger.Error("spool: a segment cannot be read", slog.Any("error", err))
-		return false
-	}
-	return s.cursor.file != nil
 }
 
 // chunk reads on at the cursor.
@@ -203,7 +216,7 @@ func (s *Spool) parse(chunk []byte, g segment, upTo uint64, limit int) (int, []s
 			s.damaged(g, c.offset+int64(pos), chunk[pos:pos+next])
 			pos += next
 			if pos >= len(chunk) {
-				s.lose(c.after+1, upTo)
+				s.loseRange(g, c.after+1, upTo)
 				c.after = upTo
 			}
 			continue
@@ -213,7 +226,7 @@ func (s *Spool) parse(chunk []byte, g segment, upTo uint64, limit int) (int, []s
 			continue
 		}
 		if f.seq > c.after+1 {
-			s.lose(c.after+1, f.seq-1)
+			s.loseRange(g, c.after+1, f.seq-1)
 		}
 		c.after = f.seq
 		messages = append(messages, stream.Message{ID: f.id, Seq: f.seq, Payload: f.payload, Properties: properties})
@@ -230,13 +243,23 @@ func (s *Spool) damaged(g segment, offset int64, b []byte) {
 	s.damage[place] = true
 	s.config.Logger.Error("spool: damage in a segment, put aside", slog.String("file", g.path), slog.Int64("offset", offset), slog.Int("bytes", len(b)))
 	s.count(func(c *counts) { c.damagedBytes += int64(len(b)) })
-	if err := quarantine(s.folder.dir, fmt.Sprintf("%s-%d.damage", filepath.Base(g.path), offset), b); err != nil {
+	if err := s.putAside(fmt.Sprintf("%s-%d.damage", filepath.Base(g.path), offset), b); err != nil {
 		s.config.Logger.Error("spool: damage cannot be put aside", slog.Any("error", err))
 	}
 }
 
-// lose counts records that are damaged, once.
-func (s *Spool) lose(from, to uint64) {
+// putAside keeps data in the folder quarantine, on a full disk with the space that is kept in reserve.
+func (s *Spool) putAside(name string, data []byte) error {
+	dir := s.folderPath()
+	err := quarantine(s.fs, dir, name, data)
+	if err != nil && classify(err).Problem == ProblemFull && s.dropBallast() {
+		err = quarantine(s.fs, dir, name, data)
+	}
+	return err
+}
+
+// loseRange counts records of the segment that are damaged, once.
+func (s *Spool) loseRange(g segment, from, to uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.lostRanges {
@@ -245,8 +268,10 @@ func (s *Spool) lose(from, to uint64) {
 		}
 	}
 	s.lostRanges = append(s.lostRanges, lostRange{from, to})
-	s.counts.lost += to - from + 1
 	s.config.Logger.Error("spool: records are lost to damage", slog.String("producer", s.folder.producer), slog.Uint64("from", from), slog.Uint64("to", to))
+	// The times follow from the file: whoever reads it again tells the same.
+	created := time.Unix(0, g.created).UTC()
+	s.lose(event.Gap{Reason: event.GapDamaged, Count: to - from + 1, From: from, To: to, First: created, Last: created, Detail: "damage in segment " + filepath.Base(g.path)})
 	s.skipLost()
 }
 
@@ -287,25 +312,58 @@ func (s *Spool) Acknowledge(_ context.Context, seq uint64) error {
 	if seq > s.acknowledged {
 		s.acknowledged = seq
 		s.skipLost()
+		failpoint.Hit(failpoint.SpoolAcked)
 		s.ages.oldest(s.acknowledged)
-		if s.bytes+s.reserved > s.config.MaxBytes/2 {
+		if s.bytes+s.reserved > s.config.MaxBytes/2 || s.problem == ProblemFull {
 			s.signalRoom() // who waits for room looks again
 		}
 	}
 	return nil
 }
 
-// Quarantine keeps a record that cannot be sent in the folder quarantine, with the reason beside it.
-// It implements relay.Queue.
+// Quarantine keeps a record that cannot be sent in the folder quarantine, with the reason beside it, and a
+// gap record tells of it. It implements relay.Queue.
 func (s *Spool) Quarantine(ctx context.Context, m stream.Message, reason error) error {
 	name := fmt.Sprintf("%020d", m.Seq)
-	if err := quarantine(s.folder.dir, name+".json", m.Payload); err != nil {
+	again := !missing(s.fs, filepath.Join(s.folderPath(), quarantineName, name+".reason"))
+	if err := s.putAside(name+".json", m.Payload); err != nil {
 		return err
 	}
-	if err := quarantine(s.folder.dir, name+".reason", []byte(reason.Error()+"\n")); err != nil {
+	if !again { // else a gap record tells of it already, or the process ended a moment too soon
+		at := s.config.Now()
+		r, err := event.Decode(m.Payload)
+		if err == nil {
+			at = r.Timestamp // follows from the record, as the id does
+		}
+		if _, isGap := event.GapOf(r); isGap {
+			return s.quarantined(ctx, m, name, reason) // a gap record of a gap record would go the same way
+		}
+		s.mu.Lock()
+		s.lose(event.Gap{Reason: event.GapQuarantined, Count: 1, From: m.Seq, To: m.Seq, First: at, Last: at, Bytes: int64(len(m.Payload)), Detail: m.ID + ": " + reason.Error()})
+		saved, waits := s.losses.saved, s.losses.changed
+		s.mu.Unlock()
+		if !waits {
+			return s.quarantined(ctx, m, name, reason)
+		}
+		select {
+		case <-saved:
+		case <-s.ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return s.quarantined(ctx, m, name, reason)
+}
+
+// quarantined writes down why, and counts the record the first time.
+func (s *Spool) quarantined(ctx context.Context, m stream.Message, name string, reason error) error {
+	again := !missing(s.fs, filepath.Join(s.folderPath(), quarantineName, name+".reason"))
+	if err := s.putAside(name+".reason", []byte(reason.Error()+"\n")); err != nil {
 		return err
 	}
-	s.config.Logger.ErrorContext(ctx, "spool: a record cannot be sent, put aside", slog.String("producer", s.folder.producer), slog.Uint64("seq", m.Seq), slog.Any("error", reason))
-	s.count(func(c *counts) { c.quarantined++ })
+	s.config.Logger.ErrorContext(ctx, "spool: a record cannot be sent, put aside", slog.String("producer", s.Producer()), slog.Uint64("seq", m.Seq), slog.Any("error", reason))
+	if !again {
+		s.count(func(c *counts) { c.quarantined++ })
+	}
 	return nil
 }

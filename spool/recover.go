@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,53 +19,57 @@ type recovered struct {
 	last     uint64 // the highest sequence
 	lastTime int64  // when it was written
 	cut      int64  // bytes of a torn end
-	lost     uint64 // records at the end that were whole once, and are damaged
 }
 
 // recoverFolder reads what is there, cuts off an end that was not completely written, and puts aside
-// what it cuts. Damage in the middle stays until it is read.
-func recoverFolder(dir string, logger *slog.Logger) (recovered, error) {
-	segments, headless, err := listSegments(dir)
+// what it cuts. Damage stays until it is read, also at the end: if it were cut and the process died, the
+// next one would use its sequence again.
+func recoverFolder(fsys filesystem, dir string, logger *slog.Logger) (recovered, error) {
+	segments, headless, err := listSegments(fsys, dir)
 	if err != nil {
 		return recovered{}, err
 	}
 	for _, path := range headless { // of a crash while it was made: nothing was written to it
-		if err := os.Remove(path); err != nil {
+		if err := fsys.Remove(path); err != nil {
 			return recovered{}, fmt.Errorf("spool: %w", err)
 		}
 	}
 	r := recovered{segments: segments}
 	for len(r.segments) > 0 {
 		s := &r.segments[len(r.segments)-1]
-		data, err := os.ReadFile(s.path)
+		data, err := readFile(fsys, s.path)
 		if err != nil {
 			return recovered{}, fmt.Errorf("spool: %w", err)
 		}
 		end := scanEnd(data, s.first)
+		if end.lost > 0 {
+			s.size = end.size
+			r.last, r.lastTime = end.last+end.lost, end.lastTime
+			return r, nil
+		}
 		if end.cut() > 0 {
 			logger.Warn("spool: cut off the end of a segment that was not completely written",
 				slog.String("file", s.path), slog.Int64("bytes", end.cut()))
-			if err := cutTail(dir, s.path, data, end.good); err != nil {
+			if err := cutTail(fsys, dir, s.path, data, end.good); err != nil {
 				return recovered{}, err
 			}
 			r.cut += end.cut()
 		}
 		if end.last >= s.first {
 			s.size = end.good
-			r.last, r.lastTime, r.lost = end.last+end.lost, end.lastTime, end.lost
+			r.last, r.lastTime = end.last, end.lastTime
 			return r, nil
 		}
-		// No frame in it. A new segment of this name may be made.
-		if err := os.Remove(s.path); err != nil {
+		// No frame in it. A new segment of this name will be made; alone, it tells which sequences were used.
+		r.last = max(r.last, s.first-1)
+		if len(r.segments) == 1 {
+			s.size = end.good
+			return r, nil
+		}
+		if err := fsys.Remove(s.path); err != nil {
 			return recovered{}, fmt.Errorf("spool: %w", err)
 		}
-		r.last = s.first - 1 + end.lost
-		r.lost += end.lost
 		r.segments = r.segments[:len(r.segments)-1]
-		if end.lost > 0 || len(r.segments) == 0 {
-			return r, nil
-		}
-		r.last = 0
 	}
 	return r, nil
 }
@@ -75,7 +80,7 @@ type tail struct {
 	lastTime int64
 	good     int64 // position behind the last frame
 	size     int64
-	lost     uint64 // 1 if a whole frame follows that is damaged
+	lost     uint64 // whole frames that follow and are damaged
 }
 
 func (t tail) cut() int64 { return t.size - t.good }
@@ -92,10 +97,8 @@ func scanEnd(data []byte, first uint64) tail {
 		}
 		next := findFrame(data[pos+1:], t.last, t.last+farAhead)
 		if next < 0 {
-			// Length and sequence of a frame that was whole, and may have been sent already: its sequence
-			// must not be used again, or the stream takes the next record for it.
-			if errors.Is(err, errDamaged) && looksWhole(data[pos:], t.last+1) {
-				t.lost = 1
+			if errors.Is(err, errDamaged) {
+				t.lost = countWhole(data[pos:], t.last+1)
 			}
 			return t
 		}
@@ -104,26 +107,34 @@ func scanEnd(data []byte, first uint64) tail {
 	return t
 }
 
-// looksWhole reports whether b begins with a damaged frame that is not cut off: it has either the
-// length that fits or the sequence that is expected.
-func looksWhole(b []byte, seq uint64) bool {
-	if len(b) < minFrame {
-		return false
+// countWhole counts the damaged frames at the beginning of b that are not cut off: they have the sequences
+// that are expected from seq on, or lengths that lead to the end. They may have been sent already:
+// their sequences must not be used again, or the stream takes the next record for them.
+func countWhole(b []byte, seq uint64) uint64 {
+	n := uint64(0)
+	for len(b) >= minFrame {
+		body := int(binary.BigEndian.Uint32(b))
+		fits := body >= frameFixed && body <= maxBody && frameHead+body <= len(b)
+		expected := binary.BigEndian.Uint64(b[9:]) == seq+n
+		isCut := !fits && body >= frameFixed && body <= maxBody
+		if isCut && n > 0 || !expected && (!fits || frameHead+body != len(b)) {
+			break
+		}
+		n++
+		if !fits {
+			break
+		}
+		b = b[frameHead+body:]
 	}
-	body := int(b[0])<<24 | int(b[1])<<16 | int(b[2])<<8 | int(b[3])
-	var got uint64
-	for _, c := range b[9:17] {
-		got = got<<8 | uint64(c)
-	}
-	return got == seq || body >= frameFixed && frameHead+body == len(b)
+	return n
 }
 
 // cutTail puts the bytes from good on aside, and cuts the file there.
-func cutTail(dir, path string, data []byte, good int64) error {
-	if err := quarantine(dir, filepath.Base(path)+"-"+strconv.FormatInt(good, 10)+".tail", data[good:]); err != nil {
+func cutTail(fsys filesystem, dir, path string, data []byte, good int64) error {
+	if err := quarantine(fsys, dir, filepath.Base(path)+"-"+strconv.FormatInt(good, 10)+".tail", data[good:]); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	f, err := fsys.OpenFile(path, os.O_RDWR)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
@@ -135,12 +146,15 @@ func cutTail(dir, path string, data []byte, good int64) error {
 }
 
 // quarantine keeps data aside under the name.
-func quarantine(dir, name string, data []byte) error {
+func quarantine(fsys filesystem, dir, name string, data []byte) error {
 	dir = filepath.Join(dir, quarantineName)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := fsys.MkdirAll(dir); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	if err := writeFile(filepath.Join(dir, name), data); err != nil {
+	if err := fsys.SyncDir(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	if err := writeFile(fsys, filepath.Join(dir, name), data); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -69,8 +68,8 @@ func parseHeader(b []byte) (created int64, first uint64, err error) {
 
 // listSegments gives the segments of the folder in order. damaged are the paths of files that have no
 // header: of a crash while one was made, or damage.
-func listSegments(dir string) (segments []segment, damaged []string, err error) {
-	entries, err := os.ReadDir(dir)
+func listSegments(fsys filesystem, dir string) (segments []segment, damaged []string, err error) {
+	entries, err := fsys.ReadDir(dir)
 	if err != nil {
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
@@ -84,7 +83,7 @@ func listSegments(dir string) (segments []segment, damaged []string, err error) 
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())
-		s, err := readSegment(path)
+		s, err := readSegment(fsys, path)
 		switch {
 		case errors.Is(err, errShort):
 			damaged = append(damaged, path)
@@ -106,8 +105,8 @@ func listSegments(dir string) (segments []segment, damaged []string, err error) 
 	return segments, damaged, nil
 }
 
-func readSegment(path string) (segment, error) {
-	f, err := os.Open(path)
+func readSegment(fsys filesystem, path string) (segment, error) {
+	f, err := fsys.Open(path)
 	if err != nil {
 		return segment{}, fmt.Errorf("spool: %w", err)
 	}

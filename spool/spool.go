@@ -3,8 +3,8 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -15,14 +15,14 @@ import (
 // Spool is a durable queue in a folder of its own. It is an audit.Sink and a relay.Queue.
 type Spool struct {
 	config   Config
+	fs       filesystem
 	parent   string // real path
 	own      bool   // made by Open: it is written to, and has the parent reserved
-	folder   *folder
-	mark     *mark
-	sync     func(*os.File) error // syncData; tests make it fail
 	requests chan *request
+	kick     chan struct{} // wakes run
 	quit     chan struct{} // closed by Close: takes no more
 	ended    chan struct{} // closed when run has ended
+	asking   sync.WaitGroup
 
 	closing  sync.Once
 	closeErr error
@@ -31,90 +31,158 @@ type Spool struct {
 	cursor  cursor
 	damage  map[damagePlace]bool
 
+	mark   *mark  // only run uses it
+	buffer []byte // of run, for encoded frames
+
 	mu           sync.Mutex
+	folder       *folder
 	segments     []segment // in order; the last one may be active
-	active       *os.File  // nil: the next commit begins a segment
+	active       file      // nil: the next commit begins a segment
 	last         uint64    // highest synced sequence
 	acknowledged uint64
+	indexed      uint64 // up to where the store has everything
 	lostRanges   []lostRange
+	losses       *losses
+	lastGap      time.Time // when gap records were written
 	ages         ages
 	bytes        int64         // of all segments
 	reserved     int64         // of records that are on their way to the disk
 	changed      chan struct{} // closed and replaced when last rises
 	room         chan struct{} // closed and replaced when segments went
+	pressed      bool          // somebody waits for room
+	reclaimed    bool          // segments went before their time
+	soft         bool          // only metadata is written
+	ballast      bool          // space is kept in reserve
+	gone         bool          // the folder was moved away
+	problem      Problem       // of the last write, or as the volume says
+	free         space
 	counts       counts
 }
 
 type counts struct {
 	full, failed, rejected, syncErrors uint64
 	cutBytes, damagedBytes             int64
-	lost, quarantined                  uint64
+	lost, quarantined, gaps, degraded  uint64
 }
 
 // Open opens a folder below dir for this process: one that another process has left, with what is
 // still in it, else a new one. dir is made if it does not exist. Close gives it back.
-func Open(dir string, config Config) (*Spool, error) {
+func Open(dir string, config Config) (*Spool, error) { return openIn(osFS{}, dir, config) }
+
+func openIn(fsys filesystem, dir string, config Config) (*Spool, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeParent(fsys, dir); err != nil {
 		return nil, fmt.Errorf("spool: make the folder %s: %w", dir, err)
 	}
-	parent, err := reserve(dir)
+	parent, err := reserve(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := openOwn(parent, config)
+	s, err := openOwn(fsys, parent, config)
 	if err != nil {
 		unreserve(parent)
 		return nil, err
 	}
+	if config.Index != nil {
+		s.asking.Go(s.askIndex)
+	}
 	return s, nil
 }
 
-func openOwn(parent string, config Config) (*Spool, error) {
-	dirs, err := children(parent)
+// makeParent makes the folder and those above it, and their names durable.
+func makeParent(fsys filesystem, dir string) error {
+	var above []string
+	for d := filepath.Clean(dir); missing(fsys, d) && d != filepath.Dir(d); d = filepath.Dir(d) {
+		above = append(above, filepath.Dir(d))
+	}
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, d := range above {
+		if err := fsys.SyncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func openOwn(fsys filesystem, parent string, config Config) (*Spool, error) {
+	if info, err := fsys.Stat(parent); err == nil && info.Mode().Perm()&0o077 != 0 {
+		config.Logger.Warn("spool: others may look into the parent folder; its folders are closed to them", slog.String("folder", parent), slog.String("mode", info.Mode().Perm().String()))
+	}
+	dirs, err := children(fsys, parent)
 	if err != nil {
 		return nil, err
 	}
 	for _, dir := range dirs {
-		f, err := claim(dir, config.Service)
+		f, err := claim(fsys, dir, config.Service)
 		if err == nil && f == nil {
 			continue
 		}
 		var s *Spool
 		if err == nil {
-			s, err = openFolder(parent, f, config, true)
+			s, err = openFolder(fsys, parent, f, config, true)
 		}
 		if errors.Is(err, ErrFormat) { // of a newer version, which will read it again
 			config.Logger.Warn("spool: left a folder alone", slog.String("folder", dir), slog.Any("error", err))
 			continue
 		}
+		if errors.Is(err, errNoPosition) || errors.Is(err, fs.ErrNotExist) { // discarded, by us or by another
+			continue
+		}
 		return s, err
 	}
-	f, err := create(parent, config.Service, config.Now())
+	if len(dirs) >= config.MaxFolders {
+		return nil, fmt.Errorf("%w: %s has %d, Config.MaxFolders is %d; remove those that are of no use", ErrTooMany, parent, len(dirs), config.MaxFolders)
+	}
+	if 4*len(dirs) >= 3*config.MaxFolders {
+		config.Logger.Warn("spool: the parent folder has nearly as many folders as it may", slog.String("folder", parent), slog.Int("folders", len(dirs)), slog.Int("limit", config.MaxFolders))
+	}
+	f, err := create(fsys, parent, config.Service, config.Now())
 	if err != nil {
 		return nil, err
 	}
-	return openFolder(parent, f, config, true)
+	return openFolder(fsys, parent, f, config, true)
 }
 
 // openFolder opens a locked folder. After an error the lock is released.
-func openFolder(parent string, f *folder, config Config, own bool) (*Spool, error) {
-	found, err := recoverFolder(f.dir, config.Logger)
+func openFolder(fsys filesystem, parent string, f *folder, config Config, own bool) (_ *Spool, err error) {
+	var closers []file
+	defer func() {
+		if err != nil && !errors.Is(err, errNoPosition) {
+			f.release()
+		}
+		if err != nil {
+			for _, c := range closers {
+				_ = c.Close() // nothing was written that counts
+			}
+		}
+	}()
+	found, err := recoverFolder(fsys, f.dir, config.Logger)
 	if err != nil {
-		f.release()
 		return nil, err
 	}
-	m, acknowledged, err := openMark(f.dir)
+	m, acknowledged, valid, err := openMark(fsys, f.dir)
 	if err != nil {
-		f.release()
 		return nil, err
 	}
+	closers = append(closers, m.file)
+	if !valid && len(found.segments) == 0 && !f.fresh {
+		// Which sequences the stream has under this name is not known: it would drop new records.
+		f.discard(config.Logger)
+		return nil, errNoPosition
+	}
+	l, err := openLosses(fsys, f.dir)
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, l.file)
 	s := &Spool{
-		config: config, parent: parent, own: own, folder: f, mark: m, sync: syncData,
-		requests: make(chan *request), quit: make(chan struct{}), ended: make(chan struct{}),
+		config: config, fs: fsys, parent: parent, own: own, folder: f, mark: m, losses: l,
+		requests: make(chan *request), kick: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 		damage:   make(map[damagePlace]bool),
 		segments: found.segments, changed: make(chan struct{}), room: make(chan struct{}),
 		// Segments may be gone that were acknowledged.
@@ -122,10 +190,6 @@ func openFolder(parent string, f *folder, config Config, own bool) (*Spool, erro
 	}
 	if len(s.segments) > 0 { // those before it went because they were acknowledged
 		s.acknowledged = max(s.acknowledged, s.segments[0].first-1)
-	}
-	s.counts.cutBytes, s.counts.lost = found.cut, found.lost
-	if found.lost > 0 {
-		s.lostRanges = append(s.lostRanges, lostRange{found.last - found.lost + 1, found.last})
 	}
 	for i, g := range s.segments {
 		s.bytes += g.size
@@ -135,16 +199,41 @@ func openFolder(parent string, f *folder, config Config, own bool) (*Spool, erro
 			s.ages.add(s.last, g.created)
 		}
 	}
-	s.skipLost()
+	// Also finds out at once whether the folder can be written.
+	if err = m.save(s.acknowledged); err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	if found.cut > 0 {
+		now := config.Now()
+		s.counts.cutBytes = found.cut
+		s.lose(event.Gap{Reason: event.GapTorn, First: now, Last: now, Bytes: found.cut, Detail: "cut off the end of the last segment by recovery"})
+	}
+	if !missing(fsys, filepath.Join(f.dir, ballastName)) {
+		s.ballast = true
+	}
+	s.measure()
+	s.writeGaps(true)
+	s.saveLosses()
+	s.reclaim()
 	go s.run()
 	return s, nil
 }
 
 // Producer gives the producer name, service/uuid. It implements relay.Queue.
-func (s *Spool) Producer() string { return s.folder.producer }
+func (s *Spool) Producer() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.folder.producer
+}
 
 // Folder gives the path of the folder.
-func (s *Spool) Folder() string { return s.folder.dir }
+func (s *Spool) Folder() string { return s.folderPath() }
+
+func (s *Spool) folderPath() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.folder.dir
+}
 
 // Close stops taking records, waits until those that were taken are on the disk, and gives the folder
 // back. It may be called again.
@@ -152,20 +241,22 @@ func (s *Spool) Close() error {
 	s.closing.Do(func() {
 		close(s.quit)
 		<-s.ended
+		s.asking.Wait()
 		s.reading.Lock() // a reader has seen quit and ends
 		s.cursor.close()
 		s.reading.Unlock()
+		s.dropBallast()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.active != nil {
 			s.closeErr = s.active.Close()
 		}
-		if err := s.mark.save(s.acknowledged); err != nil {
-			s.closeErr = errors.Join(s.closeErr, err)
+		if !s.gone {
+			s.closeErr = errors.Join(s.closeErr, s.mark.save(s.acknowledged))
 		}
-		s.closeErr = errors.Join(s.closeErr, s.mark.file.Close())
-		if s.acknowledged == s.last {
-			s.closeErr = errors.Join(s.closeErr, os.WriteFile(filepath.Join(s.folder.dir, drainedName), drained(s.segments), 0o600))
+		s.closeErr = errors.Join(s.closeErr, s.mark.file.Close(), s.losses.file.Close())
+		if s.acknowledged == s.last && len(s.losses.entries) == 0 && !s.gone {
+			s.closeErr = errors.Join(s.closeErr, writeFile(s.fs, filepath.Join(s.folder.dir, drainedName), drained(s.segments)))
 		}
 		s.folder.release()
 		if s.own {
@@ -176,129 +267,4 @@ func (s *Spool) Close() error {
 		}
 	})
 	return s.closeErr
-}
-
-// Orphans gives the folders below the same parent that other processes have left and that have
-// records which are not acknowledged, opened for reading to the end: Read gives io.EOF there, Write
-// ErrClosed. The caller closes them. Folders of running processes are never among them.
-func (s *Spool) Orphans() ([]*Spool, error) { return Orphans(s.parent, s.config) }
-
-// Orphans gives the left folders below dir as the method does, without a spool of one's own.
-func Orphans(dir string, config Config) ([]*Spool, error) {
-	config = config.withDefaults()
-	if err := config.validate(); err != nil {
-		return nil, err
-	}
-	dirs, err := children(dir)
-	if err != nil {
-		return nil, err
-	}
-	var orphans []*Spool
-	var errs []error
-	for _, child := range dirs {
-		f, err := claim(child, config.Service)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if f == nil {
-			continue
-		}
-		if idle(child) {
-			f.release()
-			continue
-		}
-		s, err := openFolder(dir, f, config, false)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if s.Stats().Pending > 0 {
-			orphans = append(orphans, s)
-			continue
-		}
-		s.maintain() // its acknowledged segments go by age
-		errs = append(errs, s.Close())
-	}
-	return orphans, errors.Join(errs...)
-}
-
-// Stats are the numbers of a spool at one moment.
-type Stats struct {
-	// Producer is the producer name.
-	Producer string
-	// Written is the sequence of the last record, and so the number of records ever written.
-	// Acknowledged is up to where the stream has them.
-	Written, Acknowledged uint64
-	// Pending is the number of records that are not acknowledged, OldestPending how long the oldest of
-	// them has been waiting, to about a second, after a restart to about a segment.
-	Pending       uint64
-	OldestPending time.Duration
-	// Bytes is the size of all segments, with those that are kept though they are acknowledged.
-	Bytes    int64
-	Segments int
-	// Full counts the records refused because there was no room, Failed those the disk did not take,
-	// Rejected those that could not be encoded: Write gave an error for them.
-	Full, Failed, Rejected uint64
-	// SyncErrors counts failed writes and syncs, also those that another file made good.
-	SyncErrors uint64
-	// CutBytes is what recovery cut off the end, DamagedBytes what was damaged in the middle. Both are
-	// in the folder quarantine. Lost counts the records in it that were whole once.
-	CutBytes, DamagedBytes int64
-	Lost                   uint64
-	// Quarantined counts the records that cannot be sent.
-	Quarantined uint64
-}
-
-// Stats gives the numbers of now.
-func (s *Spool) Stats() Stats {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stats := Stats{
-		Producer: s.folder.producer, Written: s.last, Acknowledged: s.acknowledged, Pending: s.last - s.acknowledged,
-		Bytes: s.bytes, Segments: len(s.segments),
-		Full: s.counts.full, Failed: s.counts.failed, Rejected: s.counts.rejected, SyncErrors: s.counts.syncErrors,
-		CutBytes: s.counts.cutBytes, DamagedBytes: s.counts.damagedBytes, Lost: s.counts.lost, Quarantined: s.counts.quarantined,
-	}
-	if oldest, ok := s.ages.oldest(s.acknowledged); ok && stats.Pending > 0 {
-		stats.OldestPending = max(0, s.config.Now().Sub(time.Unix(0, oldest)))
-	}
-	return stats
-}
-
-// ages remembers when records were written, with one entry a second.
-type ages []age
-
-type age struct {
-	upTo uint64
-	time int64 // of the first record of the entry, in Unix nanoseconds
-}
-
-func (a *ages) add(upTo uint64, at int64) {
-	if n := len(*a); n > 0 && at-(*a)[n-1].time < int64(time.Second) {
-		(*a)[n-1].upTo = upTo
-		return
-	}
-	*a = append(*a, age{upTo, at})
-}
-
-// oldest gives the time of the oldest record behind acknowledged, and forgets those before it.
-func (a *ages) oldest(acknowledged uint64) (int64, bool) {
-	n := 0
-	for n < len(*a) && (*a)[n].upTo <= acknowledged {
-		n++
-	}
-	*a = (*a)[n:]
-	if len(*a) == 0 {
-		return 0, false
-	}
-	return (*a)[0].time, true
-}
-
-// idOf is the id that a message of the record has on the stream.
-func idOf(r *event.Record) string {
-	if len(r.LogID) > event.MaxIDLength {
-		return r.LogID[:event.MaxIDLength]
-	}
-	return r.LogID
 }

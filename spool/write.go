@@ -4,17 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/failpoint"
 )
 
 // request is one call of Write on its way to the disk.
 type request struct {
 	records []record
 	size    int64
-	done    chan error
+	done    chan struct{} // closed when it is finished
+
+	// Guarded by the spool's mu.
+	finished  bool
+	abandoned bool // the caller has not waited for it
+	err       error
 }
 
 // record is an encoded record, but for its producer and sequence.
@@ -30,15 +37,17 @@ const seqRoom = 320
 // they are on the disk. It implements audit.Sink. The end of ctx ends the waiting, like a time-out.
 func (s *Spool) Write(ctx context.Context, records []event.Record) error {
 	if !s.own {
-		return fmt.Errorf("%w: %s is only drained", ErrClosed, s.folder.dir)
+		return fmt.Errorf("%w: %s is only drained", ErrClosed, s.folderPath())
 	}
 	if len(records) == 0 {
 		return nil
 	}
-	r := &request{done: make(chan error, 1)}
+	degrade := s.beyondSoft(ctx)
+	var list []record
+	var size int64
 	var rejected []error
 	for i := range records {
-		encoded, err := encode(&records[i])
+		encoded, err := encodeFor(&records[i], degrade)
 		if err == nil && len(encoded) > maxBody/2 {
 			err = fmt.Errorf("%d bytes, want at most %d", len(encoded), maxBody/2)
 		}
@@ -47,18 +56,33 @@ func (s *Spool) Write(ctx context.Context, records []event.Record) error {
 			continue
 		}
 		id := idOf(&records[i])
-		r.records = append(r.records, record{id: id, encoded: encoded})
-		r.size += int64(frameSize(id, len(encoded)+seqRoom))
+		list = append(list, record{id: id, encoded: encoded})
+		size += int64(frameSize(id, len(encoded)+seqRoom))
 	}
 	var err error
-	if len(r.records) > 0 {
-		err = s.write(ctx, r)
+	if len(list) > 0 {
+		err = s.write(ctx, list, size)
+		if err == nil && degrade {
+			s.count(func(c *counts) { c.degraded += uint64(len(list)) })
+		}
 	}
-	if len(rejected) == 0 {
-		return err
+	if len(rejected) > 0 {
+		reason := errors.Join(rejected...)
+		s.count(func(c *counts) { c.rejected += uint64(len(rejected)) })
+		s.dropped(event.GapInvalid, len(rejected), reason)
+		err = errors.Join(err, &RejectedError{Records: len(rejected), Err: reason})
 	}
-	s.count(func(c *counts) { c.rejected += uint64(len(rejected)) })
-	return errors.Join(err, &RejectedError{Records: len(rejected), Err: errors.Join(rejected...)})
+	failpoint.Hit(failpoint.EmitReturned)
+	return err
+}
+
+// encodeFor gives the encoding without the closing brace; of the metadata only, with degrade.
+func encodeFor(r *event.Record, degrade bool) ([]byte, error) {
+	encoded, err := encode(r)
+	if err != nil || !degrade {
+		return encoded, err
+	}
+	return encode(metadata(r, len(encoded)+1))
 }
 
 // encode gives the encoding without the closing brace, to which producer_id and seq are appended.
@@ -83,65 +107,142 @@ func appendPayload(dst, encoded []byte, producer string, seq uint64) []byte {
 	return append(dst, '}')
 }
 
-func (s *Spool) write(ctx context.Context, r *request) error {
-	if err := s.reserve(ctx, r.size); err != nil {
-		s.count(func(c *counts) { c.full += uint64(len(r.records)) })
+// write waits for room and for the disk. While the disk is full it tries again for as long as it would
+// wait for room.
+func (s *Spool) write(ctx context.Context, records []record, size int64) error {
+	n := uint64(len(records))
+	var patience patience
+	defer patience.stop()
+	for {
+		if err := s.takeRoom(ctx, size, &patience); err != nil {
+			if !errors.Is(err, ErrClosed) {
+				s.count(func(c *counts) { c.full += n })
+				reason := event.GapFull
+				if !errors.Is(err, ErrFull) {
+					reason = event.GapDisk
+				}
+				s.dropped(reason, len(records), err)
+			}
+			return err
+		}
+		err := s.submit(ctx, &request{records: records, size: size, done: make(chan struct{})})
+		var disk *DiskError
+		switch {
+		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errMayBeWritten):
+			return err
+		case errors.As(err, &disk) && disk.Problem == ProblemFull && !patience.over(s.config.BlockTimeout):
+			continue
+		}
+		s.count(func(c *counts) { c.failed += n })
+		reason := event.GapDisk
+		if disk == nil {
+			reason = event.GapTimeout
+		}
+		s.dropped(reason, len(records), err)
 		return err
 	}
+}
+
+// errMayBeWritten is wrapped by the error of a request that was taken: whether it is lost is found out
+// when it is finished.
+var errMayBeWritten = errors.New("the records may still be written")
+
+// submit hands the request to run, and waits for its end.
+func (s *Spool) submit(ctx context.Context, r *request) error {
 	timeout := time.NewTimer(s.config.CommitTimeout)
 	defer timeout.Stop()
 	// Unbuffered: what run has not taken is not in the spool.
 	select {
 	case s.requests <- r:
 	case <-s.quit:
-		s.unreserve(r.size)
+		s.giveRoom(r.size)
 		return ErrClosed
 	case <-timeout.C:
-		s.unreserve(r.size)
-		s.count(func(c *counts) { c.failed += uint64(len(r.records)) })
+		s.giveRoom(r.size)
 		return fmt.Errorf("%w: %d records waited for %v, and were not written", ErrTimeout, len(r.records), s.config.CommitTimeout)
 	case <-ctx.Done():
-		s.unreserve(r.size)
-		s.count(func(c *counts) { c.failed += uint64(len(r.records)) })
+		s.giveRoom(r.size)
 		return fmt.Errorf("%w: %w, %d records were not written", ErrTimeout, ctx.Err(), len(r.records))
 	}
+	var err error
 	select {
-	case err := <-r.done:
-		return err
+	case <-r.done:
 	case <-timeout.C:
-		return fmt.Errorf("%w: not synced in %v, the records may still be written", ErrTimeout, s.config.CommitTimeout)
+		err = fmt.Errorf("%w: not synced in %v, %w", ErrTimeout, s.config.CommitTimeout, errMayBeWritten)
 	case <-ctx.Done():
-		return fmt.Errorf("%w: %w, the records may still be written", ErrTimeout, ctx.Err())
+		err = fmt.Errorf("%w: %w, %w", ErrTimeout, ctx.Err(), errMayBeWritten)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.finished {
+		return r.err
+	}
+	r.abandoned = true
+	return err
+}
+
+// patience is a time-out that begins when it is needed.
+type patience struct{ timer *time.Timer }
+
+// begin gives the channel that ends the waiting.
+func (p *patience) begin(d time.Duration) <-chan time.Time {
+	if p.timer == nil {
+		p.timer = time.NewTimer(d)
+	}
+	return p.timer.C
+}
+
+// over begins too, and reports whether it is over already.
+func (p *patience) over(d time.Duration) bool {
+	if d < 0 {
+		return true
+	}
+	select {
+	case <-p.begin(d):
+		p.timer.Reset(0) // it stays over
+		return true
+	default:
+		return false
 	}
 }
 
-// reserve takes room for size bytes, waiting as long as the configuration allows.
-func (s *Spool) reserve(ctx context.Context, size int64) error {
-	var timeout <-chan time.Time
+func (p *patience) stop() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+// takeRoom takes room for size bytes, waiting as long as the configuration allows. The error is ErrFull, or a
+// *DiskError if it is the disk that is full.
+func (s *Spool) takeRoom(ctx context.Context, size int64, patience *patience) error {
 	for {
 		s.mu.Lock()
-		if s.bytes+s.reserved+size > s.config.MaxBytes {
-			s.removeAcknowledged(0)
-		}
-		if s.bytes+s.reserved+size <= s.config.MaxBytes {
+		if s.problem != ProblemFull && s.bytes+s.reserved+size <= s.config.room() {
 			s.reserved += size
 			s.mu.Unlock()
 			return nil
 		}
-		room, used, pending := s.room, s.bytes, s.last-s.acknowledged
-		s.mu.Unlock()
-		full := fmt.Errorf("%w: %s has %d bytes of at most %d, %d records wait for the stream", ErrFull, s.folder.dir, used, s.config.MaxBytes, pending)
-		if s.config.BlockTimeout < 0 {
-			return full
+		var full error
+		if s.problem == ProblemFull {
+			full = &DiskError{Problem: ProblemFull, Err: fmt.Errorf("no space for %d bytes in %s", size, s.folder.dir)}
+		} else {
+			full = fmt.Errorf("%w: %s has %d bytes of at most %d, %d records wait for the stream", ErrFull, s.folder.dir, s.bytes, s.config.room(), s.last-s.acknowledged)
 		}
-		if timeout == nil {
-			timer := time.NewTimer(s.config.BlockTimeout)
-			defer timer.Stop()
-			timeout = timer.C
+		room := s.room
+		reclaim := len(s.segments) > 1 && s.segments[1].first-1 <= s.acknowledged
+		s.pressed = s.pressed || reclaim
+		s.mu.Unlock()
+		wait := s.config.BlockTimeout
+		if reclaim {
+			s.poke()
+			wait = max(wait, lossPatience) // it takes a moment
+		}
+		if wait < 0 {
+			return full
 		}
 		select {
 		case <-room:
-		case <-timeout:
+		case <-patience.begin(wait):
 			return full
 		case <-s.quit:
 			return ErrClosed
@@ -151,7 +252,7 @@ func (s *Spool) reserve(ctx context.Context, size int64) error {
 	}
 }
 
-func (s *Spool) unreserve(size int64) {
+func (s *Spool) giveRoom(size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reserved -= size
@@ -168,4 +269,40 @@ func (s *Spool) count(add func(c *counts)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	add(&s.counts)
+}
+
+// beyondSoft reports whether there is so little room that only metadata is written.
+func (s *Spool) beyondSoft(ctx context.Context) bool {
+	if s.config.SoftBytes < 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	soft := s.bytes > s.config.SoftBytes && s.kept() > s.config.SoftBytes || s.free.known && s.free.bytes < s.config.reserve()/2
+	if soft != s.soft {
+		s.soft = soft
+		if soft {
+			s.config.Logger.WarnContext(ctx, "spool: little room is left, records are written without old and new values", slog.String("folder", s.folder.dir), slog.Int64("bytes", s.bytes))
+		}
+	}
+	return soft
+}
+
+// metadata gives the record without the values of its changes, as one of size bytes that was cut.
+func metadata(r *event.Record, size int) *event.Record {
+	short := *r
+	short.IsTruncated, short.UntruncatedSize = true, max(r.UntruncatedSize, int64(size))
+	short.Changes = make([]event.Change, len(r.Changes))
+	for i, c := range r.Changes {
+		short.Changes[i] = event.Change{Field: c.Field, Label: c.Label, Type: c.Type, Redacted: c.Redacted, Truncated: true}
+	}
+	if _, isTable := r.ChangeMessage.Rows(); isTable {
+		short.ChangeMessage = event.TextMessage(event.TextModified)
+	}
+	if r.RecordHash != "" {
+		if hash, err := event.ContentHash(short); err == nil { // else encode says it
+			short.RecordHash = hash
+		}
+	}
+	return &short
 }
