@@ -84,6 +84,10 @@ var importRules = []importRule{
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
 	{
+		pkg: "filelog", reason: "a sink that writes a file",
+		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
+	},
+	{
 		pkg: "relay", reason: "knows the stream's contract, not the broker's client",
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
