@@ -19,7 +19,7 @@ func main() {
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
 	code := cli.Main(ctx, cli.Program{
-		Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Databases: databases(),
+		Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Databases: databases(), Listen: listen,
 	})
 	stop()
 	os.Exit(code)

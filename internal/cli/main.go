@@ -19,8 +19,10 @@ type Program struct {
 	Stdout, Stderr io.Writer
 	// LookupEnv reads the environment, as os.LookupEnv does.
 	LookupEnv func(name string) (string, bool)
-	// Databases open the databases that serve can read, by the scheme of their address.
+	// Databases open the databases that serve can read, and relay can empty, by the scheme of their address.
 	Databases map[string]func(dsn string) gorm.Dialector
+	// Listen listens to what PostgreSQL notifies on a channel; nil: it cannot.
+	Listen func(address, channel string, log *slog.Logger) (Listener, error)
 }
 
 const longHelp = `auditlog carries audit records from RabbitMQ Streams into OpenSearch, and serves them.
@@ -48,7 +50,7 @@ folder; a variable that is set wins over the file.
   RABBITMQ_STREAM_FIXED_ADDRESS  true: never go to the address that the server advertises (false)
 
   AUDIT_API_TOKENS, AUDIT_API_SECRET, AUDIT_DATABASE   see auditlog serve --help
-  AUDIT_SPOOL_DIR          see auditlog relay --help
+  AUDIT_SPOOL_DIR, AUDIT_OUTBOX_DSN, AUDIT_OUTBOX_TABLE   see auditlog relay --help
   AUDIT_TIMEZONE           the zone of from_date and to_date, such as Asia/Ho_Chi_Minh (UTC)
 
 Exit codes: 0 done, or stopped by SIGINT or SIGTERM; 1 something could not be done; 2 a flag, an

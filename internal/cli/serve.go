@@ -81,7 +81,7 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 	var target opensearch.Config
 	var dialector gorm.Dialector
 	if f.database != "" {
-		dialector, err5 = p.dialector(f.database)
+		dialector, err5 = p.dialector(f.database, "--database (or AUDIT_DATABASE)")
 	} else {
 		target, err5 = opensearch.ConfigFromEnv(c.getenv)
 	}
@@ -155,14 +155,14 @@ func router(from store.Searcher, options viewer.Options) (http.Handler, error) {
 	return r, nil
 }
 
-// dialector gives the opener of the database at an address. No error has the address in it, because a
+// dialector gives the opener of the database at an address, which the flag name has. No error has the address in it, because a
 // password may be in there.
-func (p Program) dialector(address string) (gorm.Dialector, error) {
+func (p Program) dialector(address, name string) (gorm.Dialector, error) {
 	scheme, rest, ok := strings.Cut(address, ":")
 	open := p.Databases[scheme]
 	if !ok || rest == "" || open == nil {
 		known := slices.Sorted(maps.Keys(p.Databases))
-		return nil, fmt.Errorf("--database (or AUDIT_DATABASE) begins with %q, want one of %s and a colon", scheme, strings.Join(known, ", "))
+		return nil, fmt.Errorf("%s begins with %q, want one of %s and a colon", name, scheme, strings.Join(known, ", "))
 	}
 	return open(address), nil
 }
