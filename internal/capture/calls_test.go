@@ -326,6 +326,20 @@ var calls = []call{
 		c := Customer{ID: 1}
 		o.see(db.Model(&c).Updates(Customer{Settings: map[string]string{"z": "1", "a": "2"}}), c)
 	}},
+	{name: "update serializer broken", run: func(db *gorm.DB, o *observed) {
+		o.see(db.Model(&Customer{ID: 1}).Updates(map[string]any{"settings": "{broken"}))
+		var c Customer
+		o.see(db.First(&c, 1))
+		o.see(db.Model(&Customer{ID: 1}).Updates(map[string]any{"settings": `{"b":"2"}`}))
+	}},
+	{name: "save embedded pointer", run: func(db *gorm.DB, o *observed) {
+		var a []Asset
+		o.see(db.Order("id").Find(&a), a)
+		o.see(db.Save(&a), a)
+		a[0].Place = nil
+		o.see(db.Save(&a[0]), a[0])
+		o.see(db.Save(&a[0]), a[0])
+	}},
 	{name: "update embedded", run: func(db *gorm.DB, o *observed) {
 		c := Customer{ID: 1}
 		o.see(db.Model(&c).Updates(Customer{Address: Address{City: "Kyiv", Zip: ptr("0")}}), c)

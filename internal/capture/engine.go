@@ -21,6 +21,7 @@ type engine struct {
 	tables  sync.Map // table as in SQL -> *table
 	trusts  sync.Map // trustKey -> *trust
 
+	generation atomic.Uint32 // how often texts were changed
 	savepoints atomic.Uint32 // names made on a database that is not tested
 }
 

@@ -15,8 +15,9 @@ import (
 )
 
 type Company struct {
-	ID   uint
-	Name string
+	ID        uint
+	Name      string
+	Customers []Customer
 }
 
 type Customer struct {

@@ -70,6 +70,10 @@ func (e *engine) planOf(st *gorm.Statement, m *Model, t *table, ref string) *pla
 		old = append(old, st.Quote(clause.Column{Name: beforeAlias})+"."+o)
 	}
 	p.list, p.full = strings.Join(list, ","), strings.Join(full, ",")
+	if n := e.generation.Load(); n > 0 {
+		comment := "/* " + strconv.FormatUint(uint64(n), 10) + " */ "
+		p.list, p.full = comment+p.list, comment+p.full
+	}
 	p.aliased, p.old = strings.Join(aliased, ","), strings.Join(old, ",")
 	p.keys, p.sure = keysOf(m, t)
 	var join []string

@@ -12,7 +12,7 @@ type postgres struct{}
 
 var _ dialect = postgres{}
 
-const describePostgres = `SELECT a.attname, c.relkind = 'r' AND NOT c.relispartition, has_column_privilege(c.oid, a.attnum, 'SELECT')
+const describePostgres = `SELECT a.attname, c.relkind = 'r' AND NOT c.relispartition, c.relrowsecurity, has_column_privilege(c.oid, a.attnum, 'SELECT')
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.oid = to_regclass($1::text)`
@@ -35,7 +35,7 @@ func (postgres) describe(w *write, name string) (*table, error) {
 	err := queryAll(ctx, conn, describePostgres, []any{name}, func(scan func(...any) error) error {
 		var column string
 		var readable bool
-		if err := scan(&column, &t.ordinary, &readable); err != nil {
+		if err := scan(&column, &t.ordinary, &t.guarded, &readable); err != nil {
 			return err
 		}
 		if readable {

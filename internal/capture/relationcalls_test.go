@@ -69,6 +69,14 @@ var relationCalls = []call{
 		c := Customer{ID: 1}
 		o.see(db.Unscoped().Select("Orders", "Profile", "Tags", "Toys").Delete(&c))
 	}},
+	{name: "delete select nested", run: func(db *gorm.DB, o *observed) {
+		o.err(db.Transaction(func(tx *gorm.DB) error {
+			o.see(tx.Where("customer_id = ?", 2).Delete(&Order{}))
+			o.see(tx.Model(&Customer{ID: 2}).Update("company_id", 2))
+			o.see(tx.Unscoped().Select("Customers", "Customers.Orders", "Customers.Tags").Delete(&Company{ID: 2}))
+			return nil
+		}))
+	}},
 
 	{name: "transaction", run: func(db *gorm.DB, o *observed) {
 		o.err(db.Transaction(func(tx *gorm.DB) error {

@@ -17,6 +17,9 @@ type table struct {
 	auto string
 	// ordinary says that it is a plain table: no view, not partitioned.
 	ordinary bool
+	// guarded says that what we add may fail for some rows only, as with row level security: each
+	// statement runs behind a savepoint, however often one has succeeded.
+	guarded bool
 	// unique are the columns of each unique key, the primary key among them. A key with expressions
 	// has nil.
 	unique []uniqueKey
@@ -45,6 +48,13 @@ func (e *engine) tableOf(w *write, sqlName string) (*table, error) {
 	}
 	actual, _ := e.tables.LoadOrStore(sqlName, t)
 	return actual.(*table), nil //nolint:forcetypeassert // only tables are stored
+}
+
+// rewrite lets the statements of ours have other texts from now on: a prepared one whose result has
+// another type since a migration would fail for ever.
+func (e *engine) rewrite() {
+	e.generation.Add(1)
+	e.forget()
 }
 
 // forget drops what is known of all tables, after their definitions may have changed.

@@ -38,9 +38,11 @@ func (e *engine) trustOf(w *write) *trust {
 
 // failedOurs notes that err came from what we added, and forgets what was known of the table.
 func (e *engine) failedOurs(w *write, t *trust, err error) {
-	t.failures.Add(1)
-	t.proven.Store(false)
-	e.forget()
+	if !w.table.guarded {
+		t.failures.Add(1)
+		t.proven.Store(false)
+		e.rewrite()
+	}
 	e.failed(w.st, err)
 }
 
@@ -53,7 +55,7 @@ func (e *engine) guarded(w *write, t *trust, f func() (*outcome, error)) (out *o
 	if traits.doubtful {
 		return e.doubtful(w, f)
 	}
-	probing := !t.proven.Load() && traits.fragile
+	probing := traits.fragile && (!t.proven.Load() || w.table.guarded)
 	if probing {
 		if _, err := w.raw().ExecContext(w.st.Context, "SAVEPOINT "+savepoint); err != nil {
 			return nil, err, false // as the statement itself would have failed
@@ -69,7 +71,7 @@ func (e *engine) guarded(w *write, t *trust, f func() (*outcome, error)) (out *o
 				return nil, err, true
 			}
 			t.proven.Store(false)
-			e.forget()
+			e.rewrite()
 		}
 		return nil, err, false
 	}

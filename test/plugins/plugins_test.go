@@ -3,7 +3,9 @@ package plugins_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +31,7 @@ type plugin struct {
 	models map[string]*capture.Model
 	mu     sync.Mutex
 	ops    []string
+	images []string // of the column name
 	failed []error
 }
 
@@ -45,6 +48,7 @@ func (p *plugin) Initialize(db *gorm.DB) error {
 				for _, item := range items {
 					c := item.(capture.Change) //nolint:forcetypeassert // nothing else is given
 					p.ops = append(p.ops, strings.TrimSpace(names[c.Op]+" "+c.Table+" "+c.Note))
+					p.images = append(p.images, nameOf(c.Model, c.Before)+" -> "+nameOf(c.Model, c.After))
 				}
 			},
 			Discarded: func([]tx.Item) {},
@@ -78,6 +82,23 @@ func (p *plugin) want(t *testing.T, ops ...string) {
 		t.Errorf("%s%v", diff, p.failed)
 	}
 	p.ops = nil
+}
+
+// nameOf gives the column name of an image.
+func nameOf(m *capture.Model, image []any) string {
+	if i := slices.Index(m.Columns, "name"); i >= 0 && image != nil {
+		return fmt.Sprint(image[i])
+	}
+	return ""
+}
+
+func (p *plugin) wantImages(t *testing.T, images ...string) {
+	t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if diff := cmp.Diff(images, p.images); diff != "" || len(p.failed) > 0 {
+		t.Errorf("%s%v", diff, p.failed)
+	}
 }
 
 func newPlugin(t *testing.T, db *gorm.DB, models ...any) *plugin {
