@@ -229,7 +229,7 @@ func (mysql) retry(err error) (ours, usable bool) {
 	if err == nil {
 		return false, true
 	}
-	for _, code := range []string{"1064", "1054", "1142", "1143", "1146", "1356", "1235"} {
+	for _, code := range []string{"1064", "1054", "1142", "1143", "1146", "1356", "1235", "1906", "3105"} {
 		if strings.HasPrefix(err.Error(), "Error "+code) {
 			return true, true
 		}

@@ -216,45 +216,6 @@ func (w *write) written(before, after *images) []any {
 	return after.rows[0]
 }
 
-// upsertReturning captures an upsert of several rows. The server gives no count with RETURNING, but the
-// first number that it made: rows with numbers outside those of the statement were there.
-func (d mysql) upsertReturning(w *write, u *upsert) (*outcome, error) {
-	before, err := d.existing(w, u)
-	if err != nil {
-		return nil, err
-	}
-	auto := position(w.model.Columns, w.table.auto)
-	values, _ := w.st.Clauses["VALUES"].Expression.(clause.Values)
-	if auto < 0 || w.given() || len(u.keys) == 0 {
-		return w.upsertRows(u, before, w.plan.list, layout{after: true}, nil)
-	}
-	const reset, ask = "SELECT LAST_INSERT_ID(0)", "SELECT LAST_INSERT_ID(), @@auto_increment_increment"
-	if err := queryAll(w.st.Context, w.conn, reset, nil, func(func(...any) error) error { return nil }); err != nil {
-		return nil, err
-	}
-	var pending [][]any
-	out, err := w.upsertRows(u, before, w.plan.list, layout{after: true}, func(row []any) bool {
-		pending = append(pending, row)
-		return true
-	})
-	if err != nil || len(pending) == 0 {
-		return out, err
-	}
-	var first, step int64
-	if err := queryAll(w.st.Context, w.conn, ask, nil, func(scan func(...any) error) error { return scan(&first, &step) }); err != nil {
-		return nil, err
-	}
-	for _, row := range pending {
-		s, _ := text(row[auto])
-		if id, err := strconv.ParseInt(s, 10, 64); err == nil && first > 0 && id >= first && id < first+step*int64(len(values.Values)) {
-			w.add(Insert, nil, row, "")
-		} else {
-			w.add(Update, nil, row, NoteNoBefore)
-		}
-	}
-	return out, nil
-}
-
 // pairInsert tells added rows from changed ones. The count of the server, one for an added row and two
 // for a changed one, shows if somebody else added a row after we looked; then none counts as added. Where
 // rows may be somebody else's, only a count that fits says that they are not.

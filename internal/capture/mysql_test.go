@@ -1,8 +1,10 @@
 package capture_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"gorm.io/gorm"
@@ -207,4 +209,86 @@ func TestMySQL_lastInsertID_isTheFirstOne(t *testing.T) {
 			t.Error(r.ops(), r.skipped)
 		}
 	})
+}
+
+// waitRunning waits until a statement with the text runs in the database of db.
+func waitRunning(t *testing.T, db *gorm.DB, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		var n int64
+		if err := db.Raw("SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> connection_id() AND info LIKE ?", "%"+text+"%").Scan(&n).Error; err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			return
+		}
+	}
+	t.Fatal("no such statement runs")
+}
+
+// Another transaction adds a row between our look and our INSERT of several: that row was changed, not
+// added, whatever makes its key and whether GORM asks for the rows.
+func TestMySQL_upsertRace_isNoAddedRow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		other  string
+		upsert func(db *gorm.DB) error
+		want   []string
+	}{
+		{"keys given, returning", "INSERT INTO things (id, code) VALUES (5, 'a')", func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{UpdateAll: true}).Create(&[]Thing{{ID: 4, Code: "new"}, {ID: 5, Code: "b"}, {ID: 6, Code: "newer"}}).Error
+		}, []string{"insert things 4", "update things 5 (no before image)", "insert things 6"}},
+		{"keys made, returning", "INSERT INTO things (id, code) VALUES (5, 'a')", func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{UpdateAll: true}).Create(&[]Thing{{Code: "new"}, {Code: "a"}}).Error
+		}, []string{"insert things", "update things 5 (no before image)"}},
+		{"composite, returning", "INSERT INTO ranks (a, b, v) VALUES (1, 'it''s', 1)", func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{DoUpdates: clause.AssignmentColumns([]string{"v"})}).Create(&[]Rank{{A: 1, B: "it's"}, {A: 2, B: "ü;,"}}).Error
+		}, []string{"update ranks 1 it's (no before image)", "insert ranks 2 ü;,"}},
+		{"do nothing, returning", "INSERT INTO ranks (a, b, v) VALUES (1, 'x', 1)", func(db *gorm.DB) error {
+			return db.Clauses(clause.OnConflict{DoNothing: true}).Create(&[]Rank{{A: 1, B: "x"}, {A: 2, B: "y"}}).Error
+		}, []string{"insert ranks 2 y"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := &recorder{}
+			db := setup(t, database{open: openMariaDB}, &gorm.Config{}, r, &Thing{}, &Rank{})
+			sqlDB, err := db.DB()
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := sqlDB.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.ExecContext(t.Context(), c.other); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error)
+			go func() { done <- c.upsert(db) }()
+			waitRunning(t, db, "@audit_hits:=") // so the look is over, and the row of the other is in the way
+			if err := other.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			ops := r.ops()
+			for i := range ops {
+				if !strings.HasPrefix(ops[i], c.want[min(i, len(c.want)-1)]) {
+					t.Errorf("got %v, want %v; %v", ops, c.want, r.failed)
+				}
+			}
+			if len(ops) != len(c.want) {
+				t.Error(ops, r.summaries, r.skipped, r.failed)
+			}
+		})
+	}
+}
+
+// Rank has a composite key and a default of the database, which GORM asks back.
+type Rank struct {
+	A int    `gorm:"primaryKey;autoIncrement:false"`
+	B string `gorm:"primaryKey;size:100"`
+	V int    `gorm:"default:(7)"`
 }

@@ -256,7 +256,7 @@ func (w *write) upsertReturning(u *upsert, before *images, columns string, l lay
 }
 
 // upsertRows is upsertReturning with rows that were not found before handed to unfound, if it is not nil.
-func (w *write) upsertRows(u *upsert, before *images, columns string, l layout, unfound func(row []any) bool) (*outcome, error) {
+func (w *write) upsertRows(u *upsert, before *images, columns string, l layout, unfound func(row, extra []any) bool) (*outcome, error) {
 	if before.over {
 		w.drop()
 	}
@@ -279,7 +279,7 @@ func (w *write) upsertRows(u *upsert, before *images, columns string, l layout, 
 		case found && !(known && inserted):
 			return w.add(Update, old, after, "")
 		case unfound != nil:
-			return unfound(after)
+			return unfound(after, extra)
 		case inserted || !known && u.certain:
 			return w.add(Insert, nil, after, "")
 		default:
