@@ -19,6 +19,10 @@ func Adopt(ctx context.Context, pool gorm.ConnPool, t *sql.Tx, hooks *Hooks) *Tx
 	if !ok {
 		p = &Pool{ConnPool: pool, hooks: hooks}
 	}
+	if watched, ok := wrapTx(t, hooks).(*Tx); ok { // the driver sees how it ends
+		watched.pool = p
+		return watched
+	}
 	return &Tx{Tx: t, pool: p, unit: &Unit{hooks: hooks, ctx: ctx, conn: t}}
 }
 
@@ -28,6 +32,9 @@ func (t *Tx) Controls(query string) bool { return len(parse(query, t.unit.hooks.
 // WhenGivenUp watches for the transaction to be given up, as far as the garbage collector sees it: nobody
 // can end it by t any more. What it then holds is in doubt, and cause says why.
 func (t *Tx) WhenGivenUp(cause error) {
+	if t.unit.session != nil {
+		return // its driver will tell
+	}
 	runtime.AddCleanup(t, func(u *Unit) {
 		if len(u.take()) > 0 {
 			go u.Abandon(cause) // the hooks take their time

@@ -31,6 +31,7 @@ func Wrap(pool gorm.ConnPool, hooks *Hooks) gorm.ConnPool {
 	case *sql.Conn:
 		c := &Conn{Pool: Pool{ConnPool: p, hooks: hooks}}
 		c.unit = &Unit{hooks: hooks, ctx: context.Background(), conn: p, state: loose} //nolint:forbidigo // a connection outlives contexts
+		c.unit.session = Locate(c.unit.ctx, p)
 		return c
 	case *gorm.PreparedStmtDB:
 		inner := Wrap(p.ConnPool, hooks)
@@ -42,6 +43,17 @@ func Wrap(pool gorm.ConnPool, hooks *Hooks) gorm.ConnPool {
 			mux = &sync.RWMutex{}
 		}
 		return &gorm.PreparedStmtDB{ConnPool: inner, Mux: mux, Stmts: p.Stmts}
+	case *sql.Tx:
+		return wrapTx(p, hooks)
+	case *gorm.PreparedStmtTX:
+		inner, ok := p.Tx.(*sql.Tx)
+		if !ok {
+			return p
+		}
+		if t, ok := wrapTx(inner, hooks).(*Tx); ok {
+			return &gorm.PreparedStmtTX{Tx: t, PreparedStmtDB: p.PreparedStmtDB}
+		}
+		return p
 	case gorm.TxCommitter:
 		return pool
 	case gorm.TxBeginner, gorm.ConnPoolBeginner:
@@ -57,6 +69,7 @@ func (p *Pool) Unwrap() gorm.ConnPool { return p.ConnPool }
 // BeginTx begins a transaction that is observed.
 func (p *Pool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool, error) {
 	var inner gorm.ConnPool
+	ctx, slot := watch(ctx)
 	switch b := p.ConnPool.(type) {
 	case gorm.TxBeginner:
 		t, err := b.BeginTx(ctx, opts)
@@ -77,7 +90,9 @@ func (p *Pool) BeginTx(ctx context.Context, opts *sql.TxOptions) (gorm.ConnPool,
 	if !ok {
 		return inner, nil
 	}
-	return &Tx{Tx: t, pool: p, unit: &Unit{hooks: p.hooks, ctx: ctx, conn: t}}, nil
+	u := &Unit{hooks: p.hooks, ctx: ctx, conn: t}
+	slot.join(u)
+	return &Tx{Tx: t, pool: p, unit: u}, nil
 }
 
 // GetDBConn gives the *sql.DB, for gorm.DB.DB.
@@ -147,6 +162,9 @@ func (t *Tx) GetDBConn() (*sql.DB, error) { return t.pool.GetDBConn() }
 // Commit commits and releases the items. If the step before commit fails, it rolls back and gives that
 // error.
 func (t *Tx) Commit() error {
+	if t.unit.below() {
+		return t.Tx.Commit()
+	}
 	err := t.unit.commit(t.Tx.Commit, ended, true)
 	if b, ok := err.(*beforeCommitError); ok { //nolint:errorlint // made by commit, never wrapped
 		if rerr := t.Rollback(); rerr != nil {
@@ -159,6 +177,9 @@ func (t *Tx) Commit() error {
 
 // Rollback rolls back and drops the items.
 func (t *Tx) Rollback() error {
+	if t.unit.below() {
+		return t.Tx.Rollback()
+	}
 	return t.unit.rollback(t.Tx.Rollback, ended)
 }
 
@@ -188,6 +209,9 @@ func Find(pool gorm.ConnPool) (unit *Unit, observed bool) {
 	case *Tx:
 		return p.unit, true
 	case *Conn:
+		if s := p.unit.session; s != nil {
+			return s.Unit(p.unit.ctx, p.hooks), true
+		}
 		if p.unit.Open() {
 			return p.unit, true
 		}

@@ -26,6 +26,9 @@ type Unit struct {
 	onEnd []func(committed bool)
 	state state
 	notes map[string]bool
+
+	session *Session // of the driver, which follows the text then; nil if it is not watched
+	ending  bool     // Commit or Rollback is under way above the driver
 }
 
 type entry struct {
@@ -157,7 +160,7 @@ func (u *Unit) finish(next state) (items []entry, onEnd []func(bool)) {
 	defer u.mu.Unlock()
 	items, onEnd = u.items, u.onEnd
 	u.items, u.onEnd, u.bytes, u.marks, u.notes = nil, nil, 0, nil, nil
-	u.state = next
+	u.state, u.ending = next, false
 	return items, onEnd
 }
 
@@ -171,22 +174,37 @@ func (u *Unit) commit(do func() error, next state, before bool) error {
 		}
 	}
 	failpoint.Hit(failpoint.CommitBefore)
+	u.expect(true)
 	outcome, err := u.attempt(do, next)
-	failpoint.Hit(failpoint.CommitAfter)
+	u.settle(outcome, err, items, next)
+	return err
+}
+
+// expect says that the end which a driver may now see is ours.
+func (u *Unit) expect(end bool) {
+	if u.session == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ending = end
+}
+
+// settle ends the unit and hands its items on as the outcome says.
+func (u *Unit) settle(outcome Outcome, cause error, items []Item, next state) {
 	held, onEnd := u.finish(next)
 	switch {
 	case outcome == RolledBack || outcome == Unknown && u.hooks.InDoubt == nil:
 		u.discarded(held)
 	case len(items) == 0:
 	case outcome == Unknown:
-		u.hooks.InDoubt(context.WithoutCancel(u.ctx), items, err)
+		u.hooks.InDoubt(context.WithoutCancel(u.ctx), items, cause)
 	default:
 		u.hooks.AfterCommit(context.WithoutCancel(u.ctx), items)
 	}
 	for _, f := range onEnd {
 		f(outcome == Committed)
 	}
-	return err
 }
 
 // attempt runs do, which commits, and gives what came of it.
@@ -208,12 +226,9 @@ func (e *beforeCommitError) Error() string { return e.err.Error() }
 func (e *beforeCommitError) Unwrap() error { return e.err }
 
 func (u *Unit) rollback(do func() error, next state) error {
+	u.expect(true)
 	err := do()
-	held, onEnd := u.finish(next)
-	u.discarded(held)
-	for _, f := range onEnd {
-		f(false)
-	}
+	u.settle(RolledBack, err, nil, next)
 	return err
 }
 

@@ -1,0 +1,315 @@
+package tx
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"gorm.io/gorm"
+)
+
+// Session follows the transactions of one connection at its driver, whoever begins and ends them. The
+// package sqldriver makes it and tells it of everything that the connection is asked for.
+type Session struct {
+	conn gorm.ConnPool // runs statements on the connection itself
+
+	mu      sync.Mutex
+	open    bool
+	marks   []string // savepoints, for units that come later
+	units   []*Unit
+	defined bool    // a definition was changed in the transaction
+	errs    []error // of statements in the transaction
+}
+
+// maxErrs is how many errors of statements a session remembers: the first ones end the transaction, if any.
+const maxErrs = 8
+
+// NewSession gives the session of a connection. conn runs statements on it, and is used only while the
+// session is told of something.
+func NewSession(conn gorm.ConnPool) *Session {
+	watched.Store(true)
+	return &Session{conn: conn}
+}
+
+// watched says that a driver of this process is followed at all.
+var watched atomic.Bool //nolint:gochecknoglobals // without any, nothing is asked for
+
+// Probe is a text that a driver which is followed answers itself, and that any other may run.
+const Probe = "SELECT 1 /* audit: whose connection is this? */"
+
+type slotKey struct{}
+
+// slot is where a driver says which session it is.
+type slot struct{ session *Session }
+
+// watch gives a context in which a driver that is followed says who it is.
+func watch(ctx context.Context) (context.Context, *slot) {
+	if !watched.Load() {
+		return ctx, nil
+	}
+	s := &slot{}
+	return context.WithValue(ctx, slotKey{}, s), s
+}
+
+// Seen answers the question of watch and Locate, if ctx has it. It is for BeginTx and for Probe.
+func (s *Session) Seen(ctx context.Context) (asked bool) {
+	slot, asked := ctx.Value(slotKey{}).(*slot)
+	if asked && slot.session == nil {
+		slot.session = s
+	}
+	return asked
+}
+
+// join lets the driver follow the unit of a transaction that has just begun.
+func (s *slot) join(u *Unit) {
+	if s == nil || s.session == nil {
+		return
+	}
+	u.session = s.session
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	s.session.units = append(s.session.units, u)
+}
+
+// Locate gives the session of a connection or transaction of database/sql, nil if its driver is not
+// followed.
+func Locate(ctx context.Context, conn gorm.ConnPool) *Session {
+	ctx, slot := watch(context.WithoutCancel(ctx))
+	if slot == nil {
+		return nil
+	}
+	_, _ = conn.ExecContext(ctx, Probe) // the slot is the answer
+	return slot.session
+}
+
+// wrapTx observes a transaction of database/sql if its driver is followed.
+func wrapTx(t *sql.Tx, hooks *Hooks) gorm.ConnPool {
+	ctx := context.Background() //nolint:forbidigo // that of the transaction is not known
+	s := Locate(ctx, t)
+	if s == nil {
+		return t
+	}
+	u := s.Unit(ctx, hooks)
+	if u == nil { // it was ended as text: statements commit by themselves
+		u = &Unit{hooks: hooks, ctx: ctx, conn: s.conn, state: loose, session: s}
+	}
+	return &Tx{Tx: t, pool: &Pool{ConnPool: t, hooks: hooks}, unit: u}
+}
+
+// Unit gives what is held of the open transaction for the hooks, nil if there is none.
+func (s *Session) Unit(ctx context.Context, hooks *Hooks) *Unit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.open || s.defined && hooks.CommitsDDL {
+		return nil
+	}
+	for _, u := range s.units {
+		if u.hooks == hooks {
+			return u
+		}
+	}
+	for _, err := range s.errs {
+		if hooks.Lost != nil && hooks.Lost(err) {
+			return nil
+		}
+	}
+	u := &Unit{hooks: hooks, ctx: context.WithoutCancel(ctx), conn: s.conn, session: s}
+	for _, name := range s.marks {
+		u.marks = append(u.marks, mark{name: name})
+	}
+	s.units = append(s.units, u)
+	return u
+}
+
+// below reports whether the driver ends the unit alone.
+func (u *Unit) below() bool { return u.session != nil && u.conn == u.session.conn }
+
+// Begin says that a transaction has begun by the driver's own call.
+func (s *Session) Begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open, s.marks, s.units, s.defined, s.errs = true, nil, nil, false, nil
+}
+
+// Commit runs do, which commits. If the step before COMMIT fails, undo rolls back, and that error is the
+// one that comes back.
+func (s *Session) Commit(do, undo func() error) error { return s.commit(do, undo, ended) }
+
+func (s *Session) commit(do, undo func() error, next state) error {
+	type holding struct {
+		unit  *Unit
+		items []Item
+	}
+	var held []holding
+	for _, u := range s.ours() {
+		h := holding{u, u.take()}
+		if len(h.items) > 0 {
+			if err := u.hooks.BeforeCommit(u.ctx, s.conn, h.items); err != nil {
+				return errors.Join(err, s.rollback(undo, next))
+			}
+		}
+		held = append(held, h)
+	}
+	err := do()
+	s.over(next)
+	for _, h := range held {
+		h.unit.settle(OutcomeOf(err), err, h.items, next)
+	}
+	return err
+}
+
+// Rollback runs do, which rolls back.
+func (s *Session) Rollback(do func() error) error { return s.rollback(do, ended) }
+
+func (s *Session) rollback(do func() error, next state) error {
+	units := s.ours()
+	err := do()
+	s.over(next)
+	for _, u := range units {
+		u.settle(RolledBack, err, nil, next)
+	}
+	return err
+}
+
+// ours are the units that nobody above is just ending.
+func (s *Session) ours() []*Unit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var units []*Unit
+	for _, u := range s.units {
+		u.mu.Lock()
+		if !u.ending {
+			units = append(units, u)
+		}
+		u.mu.Unlock()
+	}
+	return units
+}
+
+// over closes the transaction. One that was ended by text may be begun by text again.
+func (s *Session) over(next state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open, s.marks, s.defined, s.errs = false, nil, false, nil
+	if next == ended {
+		s.units = nil
+	}
+}
+
+// Control runs do, which sends text, and follows what the text does to the transaction.
+func (s *Session) Control(query string, do func() error) error {
+	controls := parse(query, true)
+	if len(controls) == 0 {
+		return s.check(do())
+	}
+	plain := parse(query, false)
+	if len(plain) == 0 {
+		return s.define(do)
+	}
+	if plain[0].verb == verbCommit && len(plain) == 1 {
+		undo := func() error { return s.send("ROLLBACK") }
+		if !s.usable() {
+			return s.rollback(do, loose)
+		}
+		return s.commit(do, undo, loose)
+	}
+	if err := do(); err != nil {
+		return s.check(err)
+	}
+	for _, c := range plain {
+		s.follow(c)
+	}
+	return nil
+}
+
+func (s *Session) send(query string) error {
+	_, err := s.conn.ExecContext(context.Background(), query) //nolint:forbidigo // the connection's own
+	return err
+}
+
+// usable is that of Unit, on the connection itself.
+func (s *Session) usable() bool {
+	for _, u := range s.ours() {
+		if len(u.take()) > 0 {
+			return s.send("SELECT 1") == nil
+		}
+	}
+	return true
+}
+
+// define runs do, which changes a definition, which commits on some databases.
+func (s *Session) define(do func() error) error {
+	commits := false
+	for _, u := range s.ours() {
+		commits = commits || u.hooks.CommitsDDL
+	}
+	if commits {
+		return s.commit(do, func() error { return s.send("ROLLBACK") }, loose)
+	}
+	err := do()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.defined = s.open
+	return err
+}
+
+func (s *Session) follow(c control) {
+	switch c.verb {
+	case verbCommit:
+		_ = s.commit(func() error { return nil }, func() error { return nil }, loose)
+		return
+	case verbRollback:
+		_ = s.rollback(func() error { return nil }, loose)
+		return
+	}
+	s.mu.Lock()
+	units := append([]*Unit(nil), s.units...)
+	switch c.verb {
+	case verbBegin:
+		s.open = true
+	case verbSavepoint:
+		s.marks = append(s.marks, c.name)
+	case verbRollbackTo, verbRelease:
+		scratch := Unit{}
+		for _, name := range s.marks {
+			scratch.marks = append(scratch.marks, mark{name: name})
+		}
+		if i := scratch.find(c.name); i >= 0 {
+			if c.verb == verbRollbackTo {
+				i++
+			}
+			s.marks = s.marks[:i]
+		}
+	}
+	s.mu.Unlock()
+	for _, u := range units {
+		u.follow(c)
+	}
+}
+
+// check looks whether err ended the transaction, and gives err.
+func (s *Session) check(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.mu.Lock()
+	if s.open && len(s.errs) < maxErrs {
+		s.errs = append(s.errs, err)
+	}
+	units := append([]*Unit(nil), s.units...)
+	s.mu.Unlock()
+	for _, u := range units {
+		_ = u.Check(err)
+	}
+	return err
+}
+
+// Close says that the connection is closed, which rolls back.
+func (s *Session) Close() {
+	_ = s.rollback(func() error { return nil }, ended)
+}
+
+// ControlText reports whether query is one statement, and controls the transaction.
+func ControlText(query string) bool { return controls(query) }
