@@ -27,9 +27,8 @@ func openMark(fsys filesystem, dir string) (m *mark, seq uint64, valid bool, err
 		return nil, 0, false, fmt.Errorf("spool: %w", err)
 	}
 	var b [12]byte
-	if n, _ := f.ReadAt(b[:], 0); n == len(b) && binary.BigEndian.Uint32(b[8:]) == crc32.Checksum(b[:8], castagnoli) {
-		seq, valid = binary.BigEndian.Uint64(b[:]), true
-	}
+	n, _ := f.ReadAt(b[:], 0) // what is not there is not valid
+	seq, valid = parseMark(b[:n])
 	return &mark{file: f}, seq, valid, nil
 }
 
@@ -53,4 +52,12 @@ func (m *mark) sync() error {
 	}
 	m.synced = m.saved
 	return nil
+}
+
+// parseMark reads the content of the file.
+func parseMark(b []byte) (seq uint64, ok bool) {
+	if len(b) != 12 || binary.BigEndian.Uint32(b[8:]) != crc32.Checksum(b[:8], castagnoli) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(b), true
 }

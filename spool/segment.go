@@ -32,6 +32,13 @@ type segment struct {
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d%s", first, segmentSuffix) }
 
+// segmentFirst reads the name of a segment.
+func segmentFirst(name string) (first uint64, ok bool) {
+	number, isSegment := strings.CutSuffix(name, segmentSuffix)
+	first, err := strconv.ParseUint(number, 10, 64)
+	return first, isSegment && err == nil && first > 0
+}
+
 func appendHeader(dst []byte, created int64, first uint64, id [16]byte) []byte {
 	start := len(dst)
 	dst = append(dst, magic...)
@@ -74,12 +81,8 @@ func listSegments(fsys filesystem, dir string) (segments []segment, damaged []st
 		return nil, nil, fmt.Errorf("spool: %w", err)
 	}
 	for _, entry := range entries {
-		name, isSegment := strings.CutSuffix(entry.Name(), segmentSuffix)
-		if !isSegment {
-			continue
-		}
-		first, err := strconv.ParseUint(name, 10, 64)
-		if err != nil || first == 0 {
+		first, ok := segmentFirst(entry.Name())
+		if !ok {
 			continue
 		}
 		path := filepath.Join(dir, entry.Name())

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +20,8 @@ type relayFlags struct {
 	spool    string
 	interval time.Duration
 	outbox   outboxFlags
+	refill   string
+	producer string
 }
 
 func (p Program) relay(c *common) *cobra.Command {
@@ -31,9 +32,24 @@ func (p Program) relay(c *common) *cobra.Command {
 more from time to time. A process that runs sends what it writes itself; its part of the folder is
 locked and left alone. So relay is for hosts on which an application may not start again.
 
-It runs until SIGINT or SIGTERM. What is not confirmed stays in the folder.` + outboxHelp,
-		Example: "  auditlog relay --spool /var/lib/app/audit-spool\n  auditlog relay --outbox postgres://relay@db/app --outbox-retention 24h",
+It runs until SIGINT or SIGTERM. What is not confirmed stays in the folder.
+
+With --refill it sends a range again that the stream has confirmed once, and ends: after a broker has
+lost messages, or a store was restored to an older state. A spool keeps what was confirmed until it is
+known to be in the store, or for its retention. The records go out under a producer name of their own,
+as the broker would confirm and drop what comes again under the old one; the store has each once. The
+application may run meanwhile.` + outboxHelp,
+		Example: "  auditlog relay --spool /var/lib/app/audit-spool\n" +
+			"  auditlog relay --spool /var/lib/app/audit-spool --refill 1200-1500 --producer app/01a20fbe-49fa-7823-8e9b-074920432deb\n" +
+			"  auditlog relay --spool /var/lib/app/audit-spool --refill 2026-11-24T10:00:00Z/2026-11-24T12:00:00Z\n" +
+			"  auditlog relay --outbox postgres://relay@db/app --outbox-retention 24h",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.refill != "" {
+				return runRefill(cmd.Context(), c, f, p.Stdout)
+			}
+			if f.producer != "" {
+				return usagef("--producer is %q, which goes with --refill only", f.producer)
+			}
 			if spool, asked := f.outbox.asked(c, f.spool); asked {
 				return p.runOutbox(cmd.Context(), c, f.outbox, spool)
 			}
@@ -42,30 +58,24 @@ It runs until SIGINT or SIGTERM. What is not confirmed stays in the folder.` + o
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.spool, "spool", "", "the spool folder of the application; also "+envSpool)
+	flags.StringVar(&f.refill, "refill", "", "send again: "+rangeHelp)
+	flags.StringVar(&f.producer, "producer", "", "with --refill, only records of this producer, service/uuid")
 	flags.DurationVar(&f.interval, "interval", time.Minute, "how often to look for more")
 	f.outbox.add(cmd)
 	return cmd
 }
 
 func runRelay(ctx context.Context, c *common, f relayFlags) error {
-	if f.spool == "" {
-		f.spool = c.getenv(envSpool)
-	}
 	target, err1 := rabbit.ConfigFromEnv(c.getenv)
-	var err2, err3 error
-	if f.spool == "" {
-		err2 = fmt.Errorf("which spool? set --spool or %s to the spool folder of the application, or --outbox to its database", envSpool)
-	} else if info, err := os.Stat(f.spool); err != nil {
-		err2 = fmt.Errorf("--spool (or %s): %w", envSpool, err)
-	} else if !info.IsDir() {
-		err2 = fmt.Errorf("--spool (or %s) is %q, which is no folder", envSpool, f.spool)
-	}
+	dir, err2 := spoolFolder(c, f.spool)
+	var err3 error
 	if f.interval <= 0 {
 		err3 = fmt.Errorf("--interval is %v, want more than 0", f.interval)
 	}
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return usage(err)
 	}
+	f.spool = dir
 	config := spool.Config{Logger: c.log}
 	c.log.InfoContext(ctx, "sends what is left", slog.String("spool", f.spool), slog.String("target", target.String()))
 	find := func() ([]*spool.Spool, error) { return spool.Orphans(f.spool, config) }
