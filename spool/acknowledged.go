@@ -2,8 +2,10 @@ package spool
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -27,7 +29,10 @@ func openMark(fsys filesystem, dir string) (m *mark, seq uint64, valid bool, err
 		return nil, 0, false, fmt.Errorf("spool: %w", err)
 	}
 	var b [12]byte
-	n, _ := f.ReadAt(b[:], 0) // what is not there is not valid
+	n, err := f.ReadAt(b[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, false, fmt.Errorf("spool: %w", errors.Join(err, f.Close()))
+	}
 	seq, valid = parseMark(b[:n])
 	return &mark{file: f}, seq, valid, nil
 }

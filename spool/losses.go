@@ -3,8 +3,10 @@ package spool
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,7 +26,7 @@ type losses struct {
 	entries    []loss
 	known      map[string]bool // ids of gaps with a range that were told in this life
 	changed    bool            // since it was saved
-	saved      chan struct{}   // closed and replaced when it was saved
+	saved      chan struct{}   // closed and replaced when it was saved, or could not be
 }
 
 // loss is a gap that waits. Sealed says that its record may have been written: it does not change any
@@ -50,7 +52,10 @@ func openLosses(fsys filesystem, dir string) (*losses, error) {
 	l := &losses{file: f, known: make(map[string]bool), saved: make(chan struct{})}
 	for slot := range int64(2) {
 		b := make([]byte, lossSlot)
-		n, _ := f.ReadAt(b, slot*lossSlot) // what is not there is not valid
+		n, err := f.ReadAt(b, slot*lossSlot)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("spool: %w", errors.Join(err, f.Close()))
+		}
 		generation, entries, ok := parseLosses(b[:n])
 		if ok && generation > l.generation {
 			l.generation, l.entries = generation, entries
@@ -203,14 +208,14 @@ func (s *Spool) saveLosses() {
 	_, err := s.losses.file.WriteAt(b, int64(generation%2)*lossSlot)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	close(s.losses.saved) // nobody waits for a disk that refuses
+	s.losses.saved = make(chan struct{})
 	if err != nil {
-		s.losses.changed = true
+		s.losses.changed = true // at the next look
 		s.trouble("losses cannot be written down", err)
 		return
 	}
 	s.losses.generation = generation
-	close(s.losses.saved)
-	s.losses.saved = make(chan struct{})
 }
 
 // rangeWaits reports whether there is a gap that no other will be added to, so that there is nothing to wait

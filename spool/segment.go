@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -120,7 +121,10 @@ func readSegment(fsys filesystem, path string) (segment, error) {
 	}
 	s := segment{path: path, size: info.Size(), created: info.ModTime().UnixNano()}
 	var head [headerSize]byte
-	n, _ := f.ReadAt(head[:], 0) // a short file is told by n
+	n, err := f.ReadAt(head[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) { // a disk that cannot read is no reason to take the file for empty
+		return segment{}, fmt.Errorf("spool: %w", err)
+	}
 	created, _, err := parseHeader(head[:n])
 	if err != nil {
 		if errors.Is(err, ErrFormat) {
