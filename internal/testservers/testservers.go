@@ -84,3 +84,6 @@ func address(t testing.TB, server, variable string) string {
 	}
 	return ""
 }
+
+// Long reports whether the full counts are asked for: make test-long sets AUDIT_TEST_LONG.
+func Long() bool { return os.Getenv("AUDIT_TEST_LONG") != "" }
