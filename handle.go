@@ -109,7 +109,9 @@ func (h *handle) captured(st *gorm.Statement, changes []capture.Change, summary 
 	w, err := whoOf(st.Context)
 	h.auditor.report(st.Context, KindModel, err)
 	if summary != nil {
-		h.auditor.counters.truncated.Add(1)
+		if !summary.InDoubt {
+			h.auditor.counters.truncated.Add(1)
+		}
 		t, _ := summary.Model.Owner.(*table)
 		return []tx.Item{&pending{handle: h, table: t, name: summary.Table, who: w, time: summary.Time, op: summary.Op, summary: summary}}
 	}

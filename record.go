@@ -307,6 +307,11 @@ var simpleMessages = map[event.Action]event.Message{
 
 // summarize fills the record of a statement that changed more rows than are recorded one by one.
 func summarize(s *capture.Summary, r *event.Record) {
+	if s.InDoubt {
+		r.ChangeMessage = event.TextMessage("One statement, of which the answer was lost: which rows it wrote, if any, is not known")
+		setExtra(r, ExtraStatement, withoutValues(s.Statement))
+		return
+	}
 	r.IsTruncated = true
 	r.ChangeMessage = event.TextMessage(fmt.Sprintf("%d rows in one statement, not recorded one by one", s.Rows))
 	setExtra(r, ExtraRows, s.Rows)

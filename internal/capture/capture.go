@@ -94,6 +94,9 @@ type Summary struct {
 	// Statement is the SQL with placeholders, never with values.
 	Statement string
 	Time      time.Time
+	// InDoubt says that it is not known whether the statement has committed, and so how many rows it wrote:
+	// the answer was lost.
+	InDoubt bool
 }
 
 // Hooks connect the engine to the root package. All are required. They may be called concurrently.

@@ -128,6 +128,7 @@ func (e *engine) run(w *write) (*outcome, error) {
 	if !e.hooks.InTx && (!ready || !e.dialect.needsTx(w)) {
 		out, err := e.execute(w, ready, false)
 		if err != nil {
+			e.inDoubt(w, err)
 			return nil, err
 		}
 		return out, e.deliver(w, frame)

@@ -52,6 +52,7 @@ type write struct {
 type calls struct {
 	inside bool // in the driver, or in a value of the application that the driver asks
 	sent   bool // the main statement was sent
+	alive  bool // its context had not ended by then
 }
 
 // outcome is what a statement gives to the caller.
@@ -205,6 +206,7 @@ type layout struct {
 // again. It gives the number of rows, and the caller's own columns if it wants them.
 func (w *write) read(query string, args []any, l layout, f func(before, after, extra []any) (kept bool)) (n int64, user *replay, err error) {
 	w.calls.inside = true
+	w.calls.alive = w.st.Context.Err() == nil
 	rows, err := w.fetch(query, args)
 	w.calls.inside = false
 	if err != nil {
@@ -291,7 +293,7 @@ func (w *write) row(f func(before, after, extra []any) bool, before, after, extr
 
 // send runs the main statement without asking for rows.
 func (w *write) send() (sql.Result, error) {
-	w.calls.inside, w.calls.sent = true, true
+	w.calls.inside, w.calls.sent, w.calls.alive = true, true, w.st.Context.Err() == nil
 	query := w.query
 	if w.wants { // without the caller's RETURNING, whose columns it gets otherwise
 		query = query[:w.marks.returning.at-1]
