@@ -1,11 +1,13 @@
 // Command registry-pipeline takes a public registry the whole way: it imports the country subdivisions
 // of ISO 3166-2, as two releases of the Python package pycountry list them, into PostgreSQL, one after
-// the other. The changes go through the spool, RabbitMQ and a consumer into OpenSearch, and what
-// changed between the releases is then printed from the audit search alone.
+// the other. The changes go through the spool, or with -outbox through a table of the same database,
+// RabbitMQ and a consumer into OpenSearch, and what changed between the releases is then printed from the
+// audit search alone.
 //
 //	scripts/services.sh start
 //	eval "$(scripts/services.sh env)"
 //	go run ./examples/registry-pipeline
+//	go run ./examples/registry-pipeline -outbox
 //
 // It works under names of its own, which it removes at the end. The releases are fetched with pip at
 // run time.
@@ -31,12 +33,14 @@ func main() {
 		from = flag.String("from", "20.7.3", "the release of pycountry to begin with")
 		to   = flag.String("to", "24.6.1", "the release to go to")
 		show = flag.Int("show", 5, "how many of the added, changed and removed subdivisions to print each; -1 for all")
+		box  = flag.Bool("outbox", false, "let the records wait for the stream in the database, in an outbox, instead of a spool")
 	)
 	flag.Parse()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	settings, err := settingsFrom(os.Getenv, log)
+	settings.outbox = *box
 	if err == nil {
 		err = run(ctx, os.Stdout, settings, []string{*from, *to}, *show)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/consumer"
+	"github.com/gormtrail/audit/outbox"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
 	"github.com/gormtrail/audit/store"
@@ -36,6 +37,7 @@ type settings struct {
 	schema     string        // made and dropped
 	stream     rabbit.Config // made and deleted, with the stream of dead letters
 	opensearch opensearch.Config
+	outbox     bool // records wait in the database for the stream, not in a folder
 	log        *slog.Logger
 }
 
@@ -109,7 +111,7 @@ func open(ctx context.Context, s settings) (_ *pipeline, err error) {
 	if err := p.openDatabase(ctx); err != nil {
 		return nil, err
 	}
-	return p, p.audit()
+	return p, p.audit(ctx)
 }
 
 // openDatabase makes the schema and the table.
@@ -143,32 +145,66 @@ func (p *pipeline) connect(dsn string) (*gorm.DB, error) {
 	return db, nil
 }
 
-// audit puts the plugin into the handle, with a spool from which a relay publishes.
-func (p *pipeline) audit() error {
-	folder, err := os.MkdirTemp("", "registry-spool")
-	if err != nil {
-		return err
-	}
-	p.later(func(context.Context) error { return os.RemoveAll(folder) })
-	queue, err := spool.Open(folder, spool.Config{Service: "registry", Logger: p.settings.log})
-	if err != nil {
-		return err
-	}
-	p.later(func(context.Context) error { return queue.Close() })
-
-	carrier, err := relay.Start(queue, rabbit.Dialer(p.settings.stream), relay.Config{Logger: p.settings.log})
-	if err != nil {
-		return err
-	}
-	p.later(carrier.Shutdown)
-
+// audit puts the plugin into the handle, with a queue from which a relay publishes: a spool on the disk, or
+// an outbox in the database.
+func (p *pipeline) audit(ctx context.Context) error {
 	registry := audit.NewRegistry()
 	if err := registry.Register(&Subdivision{}); err != nil {
 		return err
 	}
-	p.auditor = audit.New(audit.Config{Registry: registry, Sink: queue, Service: "registry", Logger: p.settings.log})
+	config := audit.Config{Registry: registry, Service: "registry", Logger: p.settings.log}
+	var err error
+	if p.settings.outbox {
+		config.TxSink, err = p.outbox(ctx)
+	} else {
+		config.Sink, err = p.spool()
+	}
+	if err != nil {
+		return err
+	}
+	p.auditor = audit.New(config)
 	p.later(p.auditor.Shutdown)
 	return p.db.Use(p.auditor)
+}
+
+// spool gives a spool in a folder of its own, and starts its relay.
+func (p *pipeline) spool() (audit.Sink, error) {
+	folder, err := os.MkdirTemp("", "registry-spool")
+	if err != nil {
+		return nil, err
+	}
+	p.later(func(context.Context) error { return os.RemoveAll(folder) })
+	queue, err := spool.Open(folder, spool.Config{Service: "registry", Logger: p.settings.log})
+	if err != nil {
+		return nil, err
+	}
+	p.later(func(context.Context) error { return queue.Close() })
+	carrier, err := relay.Start(queue, rabbit.Dialer(p.settings.stream), relay.Config{Logger: p.settings.log})
+	if err != nil {
+		return nil, err
+	}
+	p.later(carrier.Shutdown)
+	return queue, nil
+}
+
+// outbox gives an outbox in the database, and starts its relay. The relay could as well be a process of its
+// own: auditlog relay --outbox.
+func (p *pipeline) outbox(ctx context.Context) (audit.TxSink, error) {
+	box, err := outbox.New(p.db, outbox.Config{Service: "registry", Logger: p.settings.log})
+	if err != nil {
+		return nil, err
+	}
+	queue, err := box.Queue(ctx, outbox.QueueConfig{})
+	if err != nil {
+		return nil, err
+	}
+	p.later(func(context.Context) error { return queue.Close() })
+	carrier, err := relay.Start(queue, rabbit.Dialer(p.settings.stream), relay.Config{Logger: p.settings.log})
+	if err != nil {
+		return nil, err
+	}
+	p.later(carrier.Shutdown)
+	return box, nil
 }
 
 // consume carries records from the stream to OpenSearch, as auditlog consume does in a process of its

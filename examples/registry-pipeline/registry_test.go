@@ -45,8 +45,9 @@ func releases(t *testing.T) (first, second []Subdivision) {
 	return first, second
 }
 
-// openPipeline opens a pipeline with names of its own, without a consumer.
-func openPipeline(t *testing.T) *pipeline {
+// openPipeline opens a pipeline with names of its own, by way of the spool or the outbox, without a
+// consumer.
+func openPipeline(t *testing.T, outbox bool) *pipeline {
 	t.Helper()
 	env := map[string]string{
 		"POSTGRES_DSN": testservers.Postgres(t), "RABBITMQ_STREAM_URI": testservers.RabbitMQ(t), "OPENSEARCH_URL": testservers.OpenSearch(t),
@@ -55,6 +56,7 @@ func openPipeline(t *testing.T) *pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.outbox = outbox
 	p, err := open(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +71,7 @@ func openPipeline(t *testing.T) *pipeline {
 
 func TestRegistry_searchTellsWhatTheFilesTell(t *testing.T) {
 	t.Parallel()
-	p := openPipeline(t)
+	p := openPipeline(t, false)
 	first, second := releases(t)
 	if err := p.consume(t.Context()); err != nil {
 		t.Fatal(err)
@@ -104,7 +106,7 @@ func TestRegistry_searchTellsWhatTheFilesTell(t *testing.T) {
 // killed in the middle of each import, when some of its records can be found.
 func TestRegistry_consumerKilled(t *testing.T) {
 	t.Parallel()
-	p := openPipeline(t)
+	p := openPipeline(t, true)
 	first, second := releases(t)
 	program := buildConsumer(t)
 	ctx, cancel := context.WithTimeout(t.Context(), wait)
