@@ -244,6 +244,9 @@ func bareName(name string) string {
 	return strings.Trim(name, "\"`[]")
 }
 
+// quotes are what databases put around names.
+var quotes = strings.NewReplacer(`"`, "", "`", "")
+
 // find gives the table that st writes, nil if its model is not registered.
 func (ts *tables) find(st *gorm.Statement) *table {
 	if st.TableExpr != nil && len(st.TableExpr.Vars) > 0 { // Table("?", clause.Table{Name: "x"}), which leaves st.Table alone
@@ -264,7 +267,7 @@ func (ts *tables) find(st *gorm.Statement) *table {
 	// A table of another model: Table("x"), a join table, a struct of another package on our table.
 	if st.TableExpr != nil && strings.ContainsRune(st.TableExpr.SQL, '.') {
 		name, _, _ := strings.Cut(strings.TrimSpace(st.TableExpr.SQL), " ")
-		if t := ts.byName[strings.NewReplacer(`"`, "", "`", "").Replace(name)]; t != nil {
+		if t := ts.byName[quotes.Replace(name)]; t != nil {
 			return t
 		}
 	}

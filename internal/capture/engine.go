@@ -20,6 +20,7 @@ type engine struct {
 	plans   sync.Map // planKey -> *plan
 	tables  sync.Map // table as in SQL -> *table
 	trusts  sync.Map // trustKey -> *trust
+	called  sync.Map // naming -> called
 
 	generation atomic.Uint32 // how often texts were changed
 	savepoints atomic.Uint32 // names made on a database that is not tested

@@ -105,7 +105,7 @@ func (d generic) note() string {
 // before reads the rows that the statement will change.
 func (d generic) before(w *write) (*images, error) {
 	if d.primes {
-		if err := (sqlite{}).prime(w, w.sqlName()); err != nil {
+		if err := (sqlite{}).prime(w, w.quoted); err != nil {
 			return nil, err
 		}
 	}

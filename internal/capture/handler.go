@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"github.com/gormtrail/audit/internal/tx"
 )
@@ -205,7 +204,7 @@ func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, er
 
 // prepare gets what is known of the table.
 func (w *write) prepare() error {
-	name := w.sqlName()
+	name := w.quoted
 	t, err := w.engine.tableOf(w, name)
 	if err != nil {
 		return err
@@ -216,12 +215,6 @@ func (w *write) prepare() error {
 		return errUnread
 	}
 	return nil
-}
-
-// sqlName gives the table as SQL names it, without an alias. GORM's own way (Quote of the current table)
-// writes an expression that Table("x") left into the statement itself.
-func (w *write) sqlName() string {
-	return w.st.Quote(clause.Table{Name: w.name})
 }
 
 // execute runs the statement and collects its changes. If it is not understood, if ready is false, or if

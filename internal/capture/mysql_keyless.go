@@ -16,7 +16,7 @@ func (d mysql) insertKeyless(w *write, u *upsert) (*outcome, error) {
 	if u != nil || same == "" {
 		return nil, errUnread
 	}
-	query := "SELECT " + w.plan.list + " FROM " + w.sqlName() + " WHERE " + same
+	query := "SELECT " + w.plan.list + " FROM " + w.quoted + " WHERE " + same
 	before, err := w.readBefore(query, vars)
 	if err != nil {
 		return nil, err

@@ -241,7 +241,7 @@ func (postgres) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
 }
 
 func (d sqlite) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
-	if err := d.prime(w, w.sqlName()); err != nil {
+	if err := d.prime(w, w.quoted); err != nil {
 		return nil, err
 	}
 	before, err := w.readExisting(u, "")

@@ -34,10 +34,9 @@ type write struct {
 	args  []any
 	wants bool // the caller wants the rows of its RETURNING clause
 
-	conn  gorm.ConnPool
-	unit  *tx.Unit // nil outside a transaction
-	ref   string   // the quoted name by which the SQL calls the table
-	name  string   // the table with its schema, unquoted
+	conn gorm.ConnPool
+	unit *tx.Unit // nil outside a transaction
+	called
 	table *table
 	plan  *plan
 	*collector
@@ -82,15 +81,46 @@ func (r result) LastInsertId() (int64, error) {
 // RowsAffected gives the number of rows.
 func (r result) RowsAffected() (int64, error) { return r.rows, nil }
 
+// naming is how a statement calls its table.
+type naming struct{ table, expr string }
+
+// called are the names of a statement's table.
+type called struct {
+	ref    string // the quoted name by which the SQL calls it
+	name   string // with its schema, unquoted
+	quoted string // with its schema, as SQL names it, without an alias
+}
+
 // target finds out which table the statement writes.
 func (w *write) target() {
 	st := w.st
-	w.name = TableName(st)
+	key := naming{table: st.Table}
+	if e := st.TableExpr; e != nil {
+		if len(e.Vars) > 0 {
+			w.called = w.call()
+			return
+		}
+		key.expr = e.SQL
+	}
+	if c, ok := w.engine.called.Load(key); ok {
+		w.called = c.(called) //nolint:forcetypeassert // only those are stored
+		return
+	}
+	w.called = w.call()
+	w.engine.called.Store(key, w.called)
+}
+
+func (w *write) call() (c called) {
+	st := w.st
+	c.name = TableName(st)
 	ref := st.Table
 	if expr := tableExpr(st); st.TableExpr != nil && len(st.TableExpr.Vars) > 0 && !strings.ContainsAny(expr, " \t\n") {
-		ref = w.name[strings.LastIndexByte(w.name, '.')+1:] // GORM finds aliases only, and st.Table is the model's
+		ref = c.name[strings.LastIndexByte(c.name, '.')+1:] // GORM finds aliases only, and st.Table is the model's
 	}
-	w.ref = st.Quote(clause.Table{Name: ref})
+	c.ref = st.Quote(clause.Table{Name: ref})
+	// GORM's own way (Quote of the current table) would have the alias.
+	c.quoted = st.Quote(clause.Table{Name: c.name})
+	return c
 }
 
 // TableName gives the table that st writes, with its schema if the statement names one, without quotes
@@ -123,6 +153,9 @@ func tableExpr(st *gorm.Statement) string {
 	return h.SQL.String()
 }
 
+// quotes are what databases put around names.
+var quotes = strings.NewReplacer(`"`, "", "`", "", "[", "", "]", "")
+
 // unquoteTable gives a table expression without quotes and alias, "" if it is none.
 func unquoteTable(s string) string {
 	s = strings.TrimSpace(s)
@@ -132,7 +165,7 @@ func unquoteTable(s string) string {
 	if strings.ContainsAny(s, "(?)") {
 		return ""
 	}
-	return strings.NewReplacer(`"`, "", "`", "", "[", "", "]", "").Replace(s)
+	return quotes.Replace(s)
 }
 
 // parts are the pieces of an UPDATE, cut where GORM began them.
