@@ -67,6 +67,9 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 			return err
 		}
 	}
+	if h.txSink != nil {
+		h.txName = "sink " + sinkName(h.txSink)
+	}
 	if err := capture.Install(db, h.hooks(), a.captureConfig()); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type handle struct {
 	auditor *Auditor
 	db      *gorm.DB
 	txSink  TxSink // the configured one or the embedded store; nil if there is none
+	txName  string // what an error calls it
 
 	mu     sync.Mutex // compiling
 	tables atomic.Pointer[tables]
@@ -192,7 +193,7 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	case h.auditor.closed.Load():
 		err = ErrShutdown
 	default:
-		err = guard("sink "+sinkName(h.txSink), func() error { return u.writeTx(ctx, h.txSink, conn) })
+		err = guard(h.txName, func() error { return u.writeTx(ctx, h.txSink, conn) })
 	}
 	if err == nil && u.unmade > 0 && strict {
 		err = errors.New("audit: a change could not be made a record")

@@ -83,21 +83,32 @@ func (sqlite) needsTx(w *write) bool {
 	return false
 }
 
+// locked is what a unit notes when its transaction has the write lock of the table's database file.
+func (w *write) locked() string {
+	if file, _, ok := strings.Cut(w.name, "."); ok {
+		return "prime " + file
+	}
+	return "prime"
+}
+
+// wrote notes that a statement has taken the write lock.
+func (w *write) wrote() {
+	if w.unit != nil {
+		w.unit.Note(w.locked())
+	}
+}
+
 // prime takes the write lock, once for each transaction and database file.
 func (sqlite) prime(w *write, table string) error {
-	note := "prime"
-	if file, _, ok := strings.Cut(w.name, "."); ok {
-		note += " " + file
-	}
-	if w.unit != nil && w.unit.Noted(note) {
+	if w.unit != nil && w.unit.Noted(w.locked()) {
 		return nil
 	}
 	_, err := w.conn.ExecContext(w.st.Context, "DELETE FROM "+table+" WHERE 0")
 	if err != nil && strings.Contains(err.Error(), "because it is a view") {
 		return errUnread // its triggers may do what is asked for all the same
 	}
-	if err == nil && w.unit != nil {
-		w.unit.Note(note)
+	if err == nil {
+		w.wrote()
 	}
 	return err
 }
@@ -135,6 +146,9 @@ func (d sqlite) insert(w *write) (out *outcome, err error) {
 	} else {
 		out, err = w.insertPlain()
 	}
+	if err == nil {
+		w.wrote()
+	}
 	if err == nil && w.wantsID() {
 		err = w.lastID(out)
 	}
@@ -164,7 +178,13 @@ func (w *write) lastID(out *outcome) error {
 	return err
 }
 
-func (d sqlite) remove(w *write) (*outcome, error) { return w.removeReturning() }
+func (d sqlite) remove(w *write) (*outcome, error) {
+	out, err := w.removeReturning()
+	if err == nil {
+		w.wrote()
+	}
+	return out, err
+}
 
 func (d sqlite) update(w *write) (*outcome, error) {
 	p, ok := w.parts()

@@ -20,16 +20,17 @@ type Options struct {
 	Rounds, Writes int
 	// Section and Operation, if they are not empty, are texts that must be in the names of what is measured.
 	Section, Operation string
-	// Peers are measured beside our own variants.
-	Peers []Variant
+	// Resident is how many rows are in the table besides those that are written, so that a key is looked up
+	// in an index, as in a real table.
+	Resident int
 	// Command made the document.
 	Command string
 }
 
 // Run measures, and writes the document to w. It may take ten minutes.
 func Run(ctx context.Context, w io.Writer, o Options) error {
-	if o.Rounds < 1 || o.Writes < 1 {
-		return fmt.Errorf("%d rounds of %d writes: want 1 or more of both", o.Rounds, o.Writes)
+	if o.Rounds < 1 || o.Writes < 1 || o.Resident < 0 {
+		return fmt.Errorf("%d rounds of %d writes with %d resident rows: want 1 or more of the first two, and none less than 0", o.Rounds, o.Writes, o.Resident)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -64,7 +65,7 @@ type result struct {
 
 // run measures the section and writes its tables.
 func (s *section) run(ctx context.Context, w io.Writer, o Options) (err error) {
-	handles, err := s.handles(ctx, o.Peers)
+	handles, err := s.handles(ctx, o.Resident)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func share(n, percent int) int {
 func head(handles []*handle, unit string) string {
 	line, rule := "| "+unit+" |", "|---|"
 	for _, h := range handles {
-		line, rule = line+" "+h.variant.Name+" |", rule+"---|"
+		line, rule = line+" "+h.variant.name+" |", rule+"---|"
 	}
 	return line + "\n" + rule + "\n"
 }
@@ -124,7 +125,7 @@ func (s *section) ratios(handles []*handle, op operation, samples [][]sample) st
 		}
 		low, middle, high := quartiles(values)
 		fmt.Fprintf(&line, " %.2f (%.2f–%.2f)", middle, low, high)
-		if limit := s.limits[handles[n].variant.Name][op.name]; limit > 0 {
+		if limit := s.limits[handles[n].variant.name][op.name]; limit > 0 {
 			verdict := "met"
 			if middle > limit+0.005 {
 				verdict = "**not met**"

@@ -29,7 +29,7 @@ func measure(ctx context.Context, handles []*handle, op operation, rounds, write
 			n := (turn + round + 1) % len(handles)
 			s, err := handles[n].turn(ctx, op, writes)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", op.name, handles[n].variant.Name, err)
+				return nil, fmt.Errorf("%s: %s: %w", op.name, handles[n].variant.name, err)
 			}
 			if round >= 0 {
 				samples[n] = append(samples[n], s)
@@ -131,8 +131,8 @@ func quartiles(values []float64) (low, middle, high float64) {
 	return values[n/4], values[n/2], values[n*3/4]
 }
 
-// open opens the handles of a section, plain GORM first.
-func (s *section) handles(ctx context.Context, peers []Variant) (handles []*handle, err error) {
+// handles opens the handles of a section, plain GORM first.
+func (s *section) handles(ctx context.Context, resident int) (handles []*handle, err error) {
 	defer func() {
 		if err != nil {
 			for _, h := range handles {
@@ -140,11 +140,11 @@ func (s *section) handles(ctx context.Context, peers []Variant) (handles []*hand
 			}
 		}
 	}()
-	for _, v := range append(slices.Clone(variants), peers...) {
-		if v.Name != Plain && !slices.Contains(s.variants, v.Name) {
+	for _, v := range variants {
+		if v.name != plainGORM && !slices.Contains(s.variants, v.name) {
 			continue
 		}
-		h, err := openHandle(ctx, s, v)
+		h, err := openHandle(ctx, s, v, resident)
 		if err != nil {
 			return handles, err
 		}

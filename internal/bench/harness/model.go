@@ -89,12 +89,8 @@ var operations = []operation{ //nolint:gochecknoglobals // a table
 	}},
 }
 
-// resident is how many rows are in the table besides those that are written, so that a key is looked up in
-// an index, as in a real table.
-const resident = 5000
-
 // populate makes the table with the rows that stay.
-func populate(db *gorm.DB) error {
+func populate(db *gorm.DB, resident int) error {
 	if err := db.AutoMigrate(&Customer{}); err != nil {
 		return err
 	}

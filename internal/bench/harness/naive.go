@@ -19,7 +19,7 @@ import (
 // of a rollback, and the SELECTs see other rows than the write.
 type naively struct{ records int64 }
 
-func installNaive(db *gorm.DB) (Installed, error) {
+func installNaive(db *gorm.DB) (installed, error) {
 	n := &naively{}
 	c := db.Callback()
 	return n, errors.Join(
@@ -140,13 +140,11 @@ func (n *naively) record(before, after *Customer) error {
 	return err
 }
 
-// Check implements Installed.
-func (n *naively) Check(rows int64) error {
+func (n *naively) check(rows int64) error {
 	if n.records != rows {
 		return fmt.Errorf("%d records, want %d", n.records, rows)
 	}
 	return nil
 }
 
-// Close implements Installed.
-func (n *naively) Close(context.Context) error { return nil }
+func (n *naively) close(context.Context) error { return nil }

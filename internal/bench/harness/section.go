@@ -52,11 +52,7 @@ func sections(ctx context.Context, o Options) ([]*section, error) {
 	if err != nil {
 		return nil, err
 	}
-	peers := make([]string, len(o.Peers))
-	for i, p := range o.Peers {
-		peers[i] = p.Name
-	}
-	all := append([]string{capturing, embedded, unregistered, naive}, peers...)
+	all := []string{capturing, embedded, unregistered, naive}
 	list := []*section{
 		{
 			name: "PostgreSQL over loopback", about: "The server's defaults: COMMIT waits for the disk.",
@@ -81,19 +77,19 @@ func sections(ctx context.Context, o Options) ([]*section, error) {
 		{
 			name: "SQLite, a file, WAL, `synchronous=FULL`", about: "The pure Go driver; COMMIT waits for the disk.",
 			open:     func(context.Context) (*database, error) { return openSQLite("FULL") },
-			variants: []string{capturing, embedded, unregistered, naive}, limits: sqliteLimits,
+			variants: all, limits: sqliteLimits,
 		},
 		{
 			name: "SQLite, a file, WAL, `synchronous=NORMAL`", about: "COMMIT does not wait: a write of plain GORM takes less than a tenth of a millisecond, and a ratio says little.",
 			open:     func(context.Context) (*database, error) { return openSQLite("NORMAL") },
-			variants: []string{capturing, embedded, unregistered, naive}, limits: sqliteLimits,
+			variants: all, limits: sqliteLimits,
 		},
 	}
 	if o.MariaDBDSN != "" {
 		list = append(list, &section{
 			name: "MariaDB over loopback", about: "The server's defaults: COMMIT waits for the disk. An update takes a locking SELECT before and one after it, since MariaDB has no UPDATE … RETURNING.",
 			open:     func(ctx context.Context) (*database, error) { return openMariaDB(ctx, o.MariaDBDSN) },
-			variants: []string{capturing, embedded, unregistered, naive},
+			variants: all,
 		})
 	}
 	return list, nil

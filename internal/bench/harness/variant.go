@@ -12,25 +12,25 @@ import (
 	"github.com/gormtrail/audit/event"
 )
 
-// Variant is a way to write.
-type Variant struct {
-	Name string
-	// Install is called once for an open handle on which the variant's writes are made; nil means that it
-	// stays as it is. The Installed says that everything was recorded, and ends it.
-	Install func(db *gorm.DB) (Installed, error)
+// variant is a way to write.
+type variant struct {
+	name string
+	// install is called once for an open handle on which the variant's writes are made; nil means that it
+	// stays as it is.
+	install func(db *gorm.DB) (installed, error)
 }
 
-// Installed is a variant on a handle.
-type Installed interface {
-	// Check gives an error unless so many rows were recorded since the beginning: a write that is not
+// installed is a variant on a handle.
+type installed interface {
+	// check gives an error unless so many rows were recorded since the beginning: a write that is not
 	// recorded costs less.
-	Check(rows int64) error
-	Close(ctx context.Context) error
+	check(rows int64) error
+	close(ctx context.Context) error
 }
 
 // Names of the variants.
 const (
-	Plain        = "plain GORM"
+	plainGORM    = "plain GORM"
 	capturing    = "capture only"
 	embedded     = "embedded"
 	unregistered = "not registered"
@@ -38,11 +38,11 @@ const (
 )
 
 // variants has plain GORM first, to which the others are compared.
-var variants = []Variant{ //nolint:gochecknoglobals // a table
-	{Plain, nil},
-	{capturing, func(db *gorm.DB) (Installed, error) { return install(db, audit.Config{Sink: dropSink{}}, &Customer{}) }},
-	{embedded, func(db *gorm.DB) (Installed, error) { return install(db, audit.Config{}, &Customer{}) }},
-	{unregistered, func(db *gorm.DB) (Installed, error) { return install(db, audit.Config{}) }},
+var variants = []variant{ //nolint:gochecknoglobals // a table
+	{plainGORM, nil},
+	{capturing, func(db *gorm.DB) (installed, error) { return install(db, audit.Config{Sink: dropSink{}}, &Customer{}) }},
+	{embedded, func(db *gorm.DB) (installed, error) { return install(db, audit.Config{}, &Customer{}) }},
+	{unregistered, func(db *gorm.DB) (installed, error) { return install(db, audit.Config{}) }},
 	{naive, installNaive},
 }
 
@@ -57,7 +57,7 @@ type ours struct {
 	models  int
 }
 
-func install(db *gorm.DB, cfg audit.Config, models ...any) (Installed, error) {
+func install(db *gorm.DB, cfg audit.Config, models ...any) (installed, error) {
 	cfg.Registry = audit.NewRegistry()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	for _, m := range models {
@@ -72,8 +72,7 @@ func install(db *gorm.DB, cfg audit.Config, models ...any) (Installed, error) {
 	return &ours{a, len(models)}, nil
 }
 
-// Check implements Installed.
-func (o *ours) Check(rows int64) error {
+func (o *ours) check(rows int64) error {
 	if o.models == 0 {
 		rows = 0
 	}
@@ -83,15 +82,14 @@ func (o *ours) Check(rows int64) error {
 	return nil
 }
 
-// Close implements Installed.
-func (o *ours) Close(ctx context.Context) error { return o.auditor.Shutdown(ctx) }
+func (o *ours) close(ctx context.Context) error { return o.auditor.Shutdown(ctx) }
 
 // handle is an open database of one variant.
 type handle struct {
-	variant   Variant
+	variant   variant
 	plain     *gorm.DB // to prepare, never measured
 	db        *gorm.DB
-	installed Installed // nil for plain GORM
+	installed installed // nil for plain GORM
 	remove    func() error
 	server    func() (cpu int64) // nanoseconds of the server for this connection; nil: not known
 	wire      *wire              // nil: not counted
@@ -99,26 +97,26 @@ type handle struct {
 }
 
 // openHandle opens an empty database with the table of customers.
-func openHandle(ctx context.Context, s *section, v Variant) (*handle, error) {
+func openHandle(ctx context.Context, s *section, v variant, resident int) (*handle, error) {
 	d, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	h := &handle{variant: v, plain: d.db, db: d.db, remove: d.remove, server: d.server, wire: d.wire}
 	fail := func(err error) (*handle, error) {
-		return nil, errors.Join(fmt.Errorf("%s: %w", v.Name, err), h.close(ctx))
+		return nil, errors.Join(fmt.Errorf("%s: %w", v.name, err), h.close(ctx))
 	}
-	if err := populate(d.db.WithContext(ctx)); err != nil {
+	if err := populate(d.db.WithContext(ctx), resident); err != nil {
 		return fail(err)
 	}
-	if v.Install == nil {
+	if v.install == nil {
 		return h, nil
 	}
 	// The plugin belongs to a handle of its own on the same connection.
 	if h.db, err = d.again(); err != nil {
 		return fail(err)
 	}
-	if h.installed, err = v.Install(h.db); err != nil {
+	if h.installed, err = v.install(h.db); err != nil {
 		return fail(err)
 	}
 	return h, nil
@@ -128,8 +126,8 @@ func (h *handle) check() error {
 	if h.installed == nil {
 		return nil
 	}
-	if err := h.installed.Check(h.rows); err != nil {
-		return fmt.Errorf("%s: %w", h.variant.Name, err)
+	if err := h.installed.check(h.rows); err != nil {
+		return fmt.Errorf("%s: %w", h.variant.name, err)
 	}
 	return nil
 }
@@ -137,7 +135,7 @@ func (h *handle) check() error {
 func (h *handle) close(ctx context.Context) error {
 	var err error
 	if h.installed != nil {
-		err = h.installed.Close(context.WithoutCancel(ctx))
+		err = h.installed.close(context.WithoutCancel(ctx))
 	}
 	return errors.Join(err, h.remove())
 }
