@@ -649,6 +649,19 @@ func BenchmarkContentHash(b *testing.B) {
 	}
 }
 
+// BenchmarkSeal is BenchmarkContentHash and BenchmarkEncode in one.
+func BenchmarkSeal(b *testing.B) {
+	r := goldens(b)["change-table"]
+	var room []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if room, err = event.Seal(&r, room[:0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkStamp(b *testing.B) {
 	r := goldens(b)["add"]
 	data := encode(b, r)
