@@ -88,6 +88,10 @@ var importRules = []importRule{
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
 	{
+		pkg: "accounting", reason: "counts at both ends, whatever they are",
+		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
+	},
+	{
 		pkg: "relay", reason: "knows the stream's contract, not the broker's client",
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},

@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
 	"github.com/gormtrail/audit/stream"
@@ -36,22 +35,11 @@ func TestMain(m *testing.M) {
 		return
 	}
 	code := m.Run()
-	if err := leaks(); err != nil && code == 0 {
+	if err := rabbittest.Leaks(); err != nil && code == 0 {
 		fmt.Println(err)
 		code = 1
 	}
 	os.Exit(code)
-}
-
-// leaks gives what still runs. What the client left behind on connections that went dead ends when its
-// calls do, after 10 s.
-func leaks() (err error) {
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
-		if err = goleak.Find(); err == nil {
-			return nil
-		}
-	}
-	return err
 }
 
 var quiet = slog.New(slog.DiscardHandler)

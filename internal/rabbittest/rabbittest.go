@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
@@ -46,4 +48,15 @@ func Declare(t testing.TB, config rabbit.Config, limits rabbit.Limits) {
 			t.Error(err)
 		}
 	})
+}
+
+// Leaks gives what still runs at the end of all tests; TestMain asks it. What the client left behind on
+// connections that went dead ends when its calls do, after 10 s.
+func Leaks() (err error) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		if err = goleak.Find(); err == nil {
+			return nil
+		}
+	}
+	return err
 }
