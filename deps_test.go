@@ -83,6 +83,7 @@ var importRules = []importRule{
 		pkg: "spool", reason: "runs in every application; it writes files",
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
+	{pkg: "checkpoint", reason: "the contract of consumers and producers", only: []string{module + "/event"}},
 	{
 		pkg: "filelog", reason: "a sink that writes a file",
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),

@@ -50,7 +50,8 @@ func TestKilledApplication(t *testing.T) {
 	kills := count(2, 20)
 	for _, point := range []failpoint.Point{
 		failpoint.CommitBefore, failpoint.CommitAfter,
-		failpoint.RelayClaimed, failpoint.PubSent, failpoint.PubConfirmed,
+		failpoint.EmitEnqueued, failpoint.EmitWritten, failpoint.EmitSynced, failpoint.EmitReturned,
+		failpoint.RelayClaimed, failpoint.PubSent, failpoint.PubConfirmed, failpoint.SpoolAcked, failpoint.SpoolSegmentDeleted,
 	} {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()

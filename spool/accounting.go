@@ -8,15 +8,13 @@ func (s *Spool) Accounting() accounting.Queue {
 	stats := s.Stats()
 	q := accounting.Queue{
 		Producer: stats.Producer, Written: stats.Written, Refused: stats.Full + stats.Failed + stats.Rejected,
-		LostWritten: stats.Lost, Quarantined: stats.Quarantined, Pending: stats.Pending, OldestPending: stats.OldestPending,
+		Quarantined: stats.Quarantined, Pending: stats.Pending, OldestPending: stats.OldestPending,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := len(s.segments) - 1; i >= 0 && stats.Pending > 0; i-- {
-		q.PendingBytes += s.segments[i].size
-		if s.segments[i].first <= stats.Acknowledged+1 {
-			break
-		}
+	q.LostWritten = s.counts.lostWritten
+	if q.Pending > 0 {
+		q.PendingBytes = s.kept()
 	}
 	return q
 }

@@ -159,6 +159,9 @@ func (s *Spool) lose(g event.Gap) {
 	}
 	if g.Reason != event.GapQuarantined { // those still exist
 		s.counts.lost += g.Count
+		if g.From > 0 {
+			s.counts.lostWritten += g.Count
+		}
 	}
 	s.poke()
 }

@@ -63,6 +63,7 @@ type counts struct {
 	full, failed, rejected, syncErrors uint64
 	cutBytes, damagedBytes             int64
 	lost, quarantined, gaps, degraded  uint64
+	lostWritten                        uint64 // of lost, those that had a sequence
 }
 
 // Open opens a folder below dir for this process: one that another process has left, with what is
