@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -83,9 +82,8 @@ func (l *letters) Append(_ context.Context, messages ...stream.Message) error {
 func TestAccounts_duringFaults(t *testing.T) {
 	t.Parallel()
 	direct := rabbittest.Stream(t)
-	proxy := tcpproxy.New(t, net.JoinHostPort(direct.Host, strconv.Itoa(direct.Port)))
-	through := direct
-	through.Host, through.Port, through.FixedAddress, through.ConnectTimeout = "127.0.0.1", proxy.Port(), true, 5*time.Second
+	through, proxy := rabbittest.Through(t, direct)
+	through.ConnectTimeout = 2 * time.Second
 	quiet := slog.New(slog.DiscardHandler)
 	records := 1500
 	if os.Getenv("AUDIT_TEST_LONG") != "" {
@@ -125,7 +123,7 @@ func TestAccounts_duringFaults(t *testing.T) {
 		}
 		defer s.Close()
 		service, err := relay.Start(s, rabbit.Dialer(through), relay.Config{
-			Logger: quiet, MinPause: time.Millisecond, MaxPause: 10 * time.Millisecond, ConfirmTimeout: time.Second,
+			Logger: quiet, MinPause: time.Millisecond, MaxPause: 10 * time.Millisecond, ConfirmTimeout: 500 * time.Millisecond,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -140,8 +138,11 @@ func TestAccounts_duringFaults(t *testing.T) {
 	}
 
 	scrapes := 0
+	often := time.NewTicker(time.Millisecond)
+	defer often.Stop()
 	scrape := func() (pending uint64) {
 		t.Helper()
+		<-often.C
 		accounts := ledger.Accounts(queues...)
 		if len(accounts) != producers {
 			t.Fatalf("%d accounts, want %d: %+v", len(accounts), producers, accounts)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -25,9 +24,7 @@ import (
 func proxied(t *testing.T) (direct, through rabbit.Config, proxy *tcpproxy.Proxy) {
 	t.Helper()
 	direct = rabbittest.Stream(t)
-	proxy = tcpproxy.New(t, net.JoinHostPort(direct.Host, strconv.Itoa(direct.Port)))
-	through = direct
-	through.Host, through.Port, through.FixedAddress = "127.0.0.1", proxy.Port(), true
+	through, proxy = rabbittest.Through(t, direct)
 	through.ConnectTimeout = 5 * time.Second
 	return direct, through, proxy
 }

@@ -2,12 +2,17 @@
 package rabbittest
 
 import (
+	"bytes"
 	"context"
+	"net"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/gormtrail/audit/internal/tcpproxy"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
@@ -48,6 +53,27 @@ func Declare(t testing.TB, config rabbit.Config, limits rabbit.Limits) {
 			t.Error(err)
 		}
 	})
+}
+
+// Through gives the configuration that reaches the server through a proxy, which ends with the test.
+func Through(t testing.TB, direct rabbit.Config) (rabbit.Config, *tcpproxy.Proxy) {
+	t.Helper()
+	proxy := tcpproxy.New(t, net.JoinHostPort(direct.Host, strconv.Itoa(direct.Port)))
+	// Runs when everything that uses the proxy has ended, but for the client, which tries for ever to
+	// connect again once it has begun to.
+	t.Cleanup(func() {
+		proxy.Forward()
+		stacks := make([]byte, 8<<20)
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+			if !bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("maybeReconnectLocator")) {
+				return
+			}
+			<-time.After(50 * time.Millisecond)
+		}
+	})
+	through := direct
+	through.Host, through.Port, through.FixedAddress = "127.0.0.1", proxy.Port(), true
+	return through, proxy
 }
 
 // Leaks gives what still runs at the end of all tests; TestMain asks it. What the client left behind on

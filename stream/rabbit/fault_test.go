@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,10 +20,7 @@ import (
 // proxied gives the configuration of a stream that is reached through a proxy.
 func proxied(t *testing.T) (rabbit.Config, *tcpproxy.Proxy) {
 	t.Helper()
-	config := rabbittest.Stream(t)
-	proxy := tcpproxy.New(t, net.JoinHostPort(config.Host, strconv.Itoa(config.Port)))
-	config.Host, config.Port, config.FixedAddress = "127.0.0.1", proxy.Port(), true
-	return config, proxy
+	return rabbittest.Through(t, rabbittest.Stream(t))
 }
 
 func TestPublisher_connectionLost(t *testing.T) {
