@@ -11,14 +11,16 @@ import (
 // aside when the disk is full. Marks and losses need none, they are overwritten in place.
 const ballastName = "ballast"
 
-// holdBallast takes the space, if there is none yet and twice as much is free. Only run calls it, and
-// Open does.
+// ballastRoom is how much must be free for the ballast of that size, with something left for records.
+func ballastRoom(size int64) int64 { return size + size/4 }
+
+// holdBallast takes the space, if there is none yet and enough is free. Only run calls it, and Open does.
 func (s *Spool) holdBallast(left space) {
 	size := s.config.reserve() / 2
 	s.mu.Lock()
 	held := s.ballast
 	s.mu.Unlock()
-	if held || left.readOnly || left.bytes < 2*size {
+	if held || left.readOnly || left.bytes < ballastRoom(size) {
 		return
 	}
 	path := filepath.Join(s.folder.dir, ballastName)
@@ -33,14 +35,14 @@ func (s *Spool) holdBallast(left space) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ballast = true
+	s.ballast, s.spent = true, false
 }
 
 // dropBallast gives the space up, and reports whether there was any.
 func (s *Spool) dropBallast() bool {
 	s.mu.Lock()
 	held := s.ballast
-	s.ballast = false
+	s.ballast, s.spent = false, held
 	s.mu.Unlock()
 	if !held {
 		return false

@@ -274,12 +274,18 @@ func (s *Spool) writeSome(entries []loss) bool {
 	if !fits {
 		return false
 	}
+	s.mu.Lock()
+	before := s.problem
+	s.mu.Unlock()
 	err := s.persist(records)
 	if err != nil && classify(err).Problem == ProblemFull && s.dropBallast() {
 		err = s.persist(records)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err == nil && before == ProblemFull {
+		s.problem = before // what a gap record found room in is not for others
+	}
 	if err != nil {
 		s.trouble("gap records cannot be written", err)
 		return false

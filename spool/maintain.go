@@ -46,7 +46,8 @@ func (s *Spool) measure() {
 		return // look says more about it
 	}
 	s.mu.Lock()
-	switch low := left.bytes < minSegment || left.inodes == 0; {
+	low := left.bytes < minSegment || left.inodes == 0 || s.spent && left.bytes < ballastRoom(s.config.reserve()/2)
+	switch {
 	case left.readOnly:
 		s.trouble("the volume is read-only", &DiskError{Problem: ProblemReadOnly, Err: errors.New("mounted read-only")})
 	case low && s.problem == ProblemNone:

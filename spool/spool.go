@@ -53,6 +53,7 @@ type Spool struct {
 	reclaimed    bool          // segments went before their time
 	soft         bool          // only metadata is written
 	ballast      bool          // space is kept in reserve
+	spent        bool          // it was given up, and records must not take it
 	gone         bool          // the folder was moved away
 	problem      Problem       // of the last write, or as the volume says
 	free         space
