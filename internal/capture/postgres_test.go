@@ -393,3 +393,63 @@ func TestPostgres_specialValues_areNoChange(t *testing.T) {
 	db.Delete(&Special{ID: 1})
 	wantOps(t, r, "update specials 1", "delete specials 1")
 }
+
+// The same race on tables and views that have no xmax.
+func TestPostgres_upsertRace_withoutXmax(t *testing.T) {
+	t.Parallel()
+	for name, ddl := range map[string][]string{
+		"partitioned": {"CREATE TABLE pairs (a bigint, b text, v bigint, PRIMARY KEY (a, b)) PARTITION BY RANGE (a)", "CREATE TABLE pairs_all PARTITION OF pairs FOR VALUES FROM (0) TO (100)"},
+		"partition":   {"CREATE TABLE all_pairs (a bigint, b text, v bigint, PRIMARY KEY (a, b)) PARTITION BY RANGE (a)", "CREATE TABLE pairs PARTITION OF all_pairs FOR VALUES FROM (0) TO (100)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &recorder{}
+			mark := testservers.Name(t, "race_")
+			db := pgTable(t, r, ddl, &Pair{})
+			db.Create(&Pair{A: 1, B: "there", V: 1})
+			sqlDB, err := db.DB()
+			if err != nil {
+				t.Fatal(err)
+			}
+			other, err := sqlDB.BeginTx(t.Context(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := other.ExecContext(t.Context(), "INSERT INTO pairs VALUES (2, 'it''s', 1)"); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error)
+			go func() {
+				done <- db.Clauses(clause.OnConflict{UpdateAll: true}, clause.Insert{Modifier: "/*" + mark + "*/"}).
+					Create(&[]Pair{{A: 1, B: "there", V: 2}, {A: 3, B: "new", V: 2}, {A: 2, B: "it's", V: 2}, {A: 4, B: "newer", V: 2}}).Error
+			}()
+			waitBlocked(t, db, mark+"*/")
+			if err := other.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			wantOps(t, r, "insert pairs 1 there", "update pairs 1 there", "insert pairs 3 new", "update pairs 2 it's (no before image)", "insert pairs 4 newer")
+			r.reset()
+			err = db.Transaction(func(tx *gorm.DB) error {
+				for range 2 { // what was noted before counts no more
+					if err := tx.Save(&Pair{A: 7, B: "x", V: 1}).Error; err != nil {
+						return err
+					}
+					if err := tx.Save(&Pair{A: 7, B: "x", V: 2}).Error; err != nil {
+						return err
+					}
+					if err := tx.Delete(&Pair{A: 7, B: "x"}).Error; err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantOps(t, r, "insert pairs 7 x", "update pairs 7 x", "delete pairs 7 x", "insert pairs 7 x", "update pairs 7 x", "delete pairs 7 x")
+		})
+	}
+}

@@ -236,6 +236,8 @@ func (postgres) insertOrUpdate(w *write, u *upsert) (*outcome, error) {
 	columns, l := w.plan.list, layout{after: true}
 	if w.table.ordinary {
 		columns, l.extra = columns+",(xmax = 0)", 1
+	} else if q, inserted, ok := w.notingPostgres(); ok {
+		w, columns, l.extra = q, columns+","+inserted, 1
 	}
 	return w.upsertReturning(u, before, columns, l)
 }
