@@ -70,6 +70,10 @@ var importRules = []importRule{
 		forbid: []string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg},
 	},
 	{
+		pkg: "sqldriver", reason: "goes below the driver of the application's choice",
+		forbid: append([]string{gin, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
+	},
+	{
 		pkg: "store/opensearch", reason: "a consumer has no web framework and no database",
 		forbid: append([]string{gin, gormio, rabbit, otel, cobra, testingPkg}, drivers...),
 	},

@@ -365,7 +365,9 @@ var errTakesNothing = errors.New("refused")
 // takesNothing is a TxSink that takes nothing.
 type takesNothing struct{}
 
-func (takesNothing) WriteTx(context.Context, gorm.ConnPool, []event.Record) error { return errTakesNothing }
+func (takesNothing) WriteTx(context.Context, gorm.ConnPool, []event.Record) error {
+	return errTakesNothing
+}
 
 // A transaction that is ended on the *sql.Tx itself is not forgotten without a word: Commit, or the garbage
 // collector, finds it.

@@ -19,8 +19,11 @@ type stmt struct {
 // convertingStmt is one of a driver that converts by column.
 type convertingStmt struct {
 	*stmt
-	driver.ColumnConverter //nolint:staticcheck // drivers still have it
+	by driver.ColumnConverter //nolint:staticcheck // drivers still have it
 }
+
+// ColumnConverter is that of the driver's statement.
+func (s *convertingStmt) ColumnConverter(i int) driver.ValueConverter { return s.by.ColumnConverter(i) }
 
 var (
 	_ driver.StmtExecContext   = (*stmt)(nil)

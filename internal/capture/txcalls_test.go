@@ -165,6 +165,18 @@ var txCalls = []call{
 		o.err(amount(tx, 3, 52))
 		o.see(tx.Rollback())
 	}},
+	{name: "tx text commit and chain", run: func(db *gorm.DB, o *observed) {
+		if db.Name() == "sqlite" {
+			return // it does not know it
+		}
+		tx := db.Begin()
+		o.err(amount(tx, 1, 50))
+		o.see(tx.Exec("COMMIT AND CHAIN"))
+		o.err(amount(tx, 2, 51))
+		o.see(tx.Exec("ROLLBACK AND CHAIN"))
+		o.err(amount(tx, 3, 52))
+		o.err(tx.Rollback().Error)
+	}},
 	{name: "tx options", run: func(db *gorm.DB, o *observed) {
 		o.err(db.Transaction(func(tx *gorm.DB) error { return amount(tx, 1, 50) }, &sql.TxOptions{Isolation: sql.LevelSerializable}))
 	}, only: "postgres"},

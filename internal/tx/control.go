@@ -10,8 +10,9 @@ import (
 
 // control is a statement that begins or ends a transaction or a savepoint.
 type control struct {
-	verb verb
-	name string
+	verb  verb
+	name  string
+	chain bool // the end begins the next transaction
 }
 
 type verb uint8
@@ -29,7 +30,7 @@ const (
 // GORM's prepared statements bypass ExecContext, so their callers call this.
 func (t *Tx) Control(query string, do func() error) error { return t.unit.control(query, do) }
 
-func (u *Unit) control(query string, do func() error) error {
+func (u *Unit) control(query string, do func() error) (err error) {
 	if u.session != nil { // the driver sees the text
 		return do()
 	}
@@ -38,10 +39,15 @@ func (u *Unit) control(query string, do func() error) error {
 		return u.Check(do())
 	}
 	if controls[0].verb == verbCommit && len(controls) == 1 {
+		defer func() {
+			if err == nil && controls[0].chain {
+				u.begin()
+			}
+		}()
 		if !u.usable() {
 			return u.rollback(do, loose)
 		}
-		err := u.commit(do, loose, true)
+		err = u.commit(do, loose, true)
 		if b, ok := err.(*beforeCommitError); ok { //nolint:errorlint // made by commit, never wrapped
 			return errors.Join(b.err, u.rollback(func() error {
 				_, err := u.conn.ExecContext(context.WithoutCancel(u.ctx), "ROLLBACK")
@@ -92,6 +98,9 @@ func (u *Unit) follow(c control) {
 		u.rollbackTo(c.name)
 	case verbRelease:
 		u.release(c.name)
+	}
+	if c.chain {
+		u.begin()
 	}
 }
 
@@ -198,20 +207,21 @@ func classify(words []string) (control, bool) {
 	if len(args) > 0 {
 		name = args[0]
 	}
+	chain := len(args) > 1 && strings.EqualFold(name, "AND") && strings.EqualFold(args[1], "CHAIN")
 	switch verb {
 	case "BEGIN", "START":
 		return control{verb: verbBegin}, true
 	case "COMMIT", "END":
 		// COMMIT PREPARED ends a transaction of another session.
-		return control{verb: verbCommit}, !strings.EqualFold(name, "PREPARED")
+		return control{verb: verbCommit, chain: chain}, !strings.EqualFold(name, "PREPARED")
 	case "ROLLBACK", "ABORT":
-		return control{verb: verbRollback}, !strings.EqualFold(name, "PREPARED")
+		return control{verb: verbRollback, chain: chain}, !strings.EqualFold(name, "PREPARED")
 	case "ROLLBACK TO":
-		return control{verbRollbackTo, name}, true
+		return control{verb: verbRollbackTo, name: name}, true
 	case "SAVEPOINT":
-		return control{verbSavepoint, name}, name != ""
+		return control{verb: verbSavepoint, name: name}, name != ""
 	case "RELEASE":
-		return control{verbRelease, name}, name != ""
+		return control{verb: verbRelease, name: name}, name != ""
 	}
 	return control{}, false
 }

@@ -210,10 +210,15 @@ func (s *Session) Control(query string, do func() error) error {
 	}
 	if plain[0].verb == verbCommit && len(plain) == 1 {
 		undo := func() error { return s.send("ROLLBACK") }
+		end := func() error { return s.commit(do, undo, loose) }
 		if !s.usable() {
-			return s.rollback(do, loose)
+			end = func() error { return s.rollback(do, loose) }
 		}
-		return s.commit(do, undo, loose)
+		err := end()
+		if err == nil && plain[0].chain {
+			s.follow(control{verb: verbBegin})
+		}
+		return err
 	}
 	if err := do(); err != nil {
 		return s.check(err)
@@ -256,13 +261,17 @@ func (s *Session) define(do func() error) error {
 }
 
 func (s *Session) follow(c control) {
-	switch c.verb {
-	case verbCommit:
-		_ = s.commit(func() error { return nil }, func() error { return nil }, loose)
-		return
-	case verbRollback:
-		_ = s.rollback(func() error { return nil }, loose)
-		return
+	if c.verb == verbCommit || c.verb == verbRollback {
+		done := func() error { return nil }
+		if c.verb == verbCommit {
+			_ = s.commit(done, done, loose)
+		} else {
+			_ = s.rollback(done, loose)
+		}
+		if !c.chain {
+			return
+		}
+		c = control{verb: verbBegin}
 	}
 	s.mu.Lock()
 	units := append([]*Unit(nil), s.units...)
