@@ -3,6 +3,7 @@ package outbox
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -44,7 +45,7 @@ func newRows(records []event.Record, created int64) (rows []row, rejected []erro
 		plain.ProducerID, plain.Seq = "", 0
 		encoded, err := event.Encode(plain)
 		if err == nil && bytes.IndexByte(encoded, '\n') >= 0 { // an encoding has no white space
-			err = fmt.Errorf("its encoding has a line feed")
+			err = errors.New("its encoding has a line feed")
 		}
 		if err != nil {
 			rejected = append(rejected, fmt.Errorf("record %q: %w", records[i].LogID, err))

@@ -40,6 +40,9 @@
 // On MySQL and MariaDB keep innodb_flush_log_at_trx_commit at 1, on SQLite synchronous at FULL if the
 // machine may lose its power. After a failover to a server that lags behind, see Outbox.Renew.
 //
+// Through a pooler that gives connections by the transaction (PgBouncer) the lock does not hold: several
+// queues may then be active, and send the same twice, which the stream drops.
+//
 // The order within an object is that of one database server: several that write at the same time (Galera
 // with more than one writer) give ids without it. On SQLite the queue writes to the application's
 // database: transactions of the application that read first and write later fail there if anybody writes in

@@ -58,6 +58,18 @@ func Run(t *testing.T, backend func(t *testing.T) Backend) {
 	}
 }
 
+// open opens the queue until the test ends.
+func open(t *testing.T, b Backend) Queue {
+	t.Helper()
+	q := b.Open(t)
+	t.Cleanup(func() {
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return q
+}
+
 func record(i int) event.Record {
 	return event.Record{
 		LogID: fmt.Sprintf("id-%d", i), Timestamp: time.Date(2026, 11, 24, 12, 0, 0, i, time.UTC), Action: event.ActionChange, ObjectType: "customer",
@@ -107,8 +119,7 @@ func last(t testing.TB, q relay.Queue, want uint64) {
 }
 
 func sequences(t *testing.T, b Backend) {
-	q := b.Open(t)
-	defer q.Close()
+	q := open(t, b)
 	last(t, q, 0)
 	if q.Acknowledged() != 0 || q.Producer() == "" {
 		t.Errorf("a new queue of %q has %d acknowledged", q.Producer(), q.Acknowledged())
@@ -130,8 +141,7 @@ func sequences(t *testing.T, b Backend) {
 }
 
 func again(t *testing.T, b Backend) {
-	q := b.Open(t)
-	defer q.Close()
+	q := open(t, b)
 	b.Write(t, records(1, 50)...)
 	first := read(t, q, 0, 50, 20)
 	for _, after := range []uint64{0, 10, 49} {
@@ -145,8 +155,7 @@ func again(t *testing.T, b Backend) {
 }
 
 func waits(t *testing.T, b Backend) {
-	q := b.Open(t)
-	defer q.Close()
+	q := open(t, b)
 	b.Write(t, record(1))
 	read(t, q, 0, 1, 10)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -187,8 +196,7 @@ func reopen(t *testing.T, b Backend) {
 	if err := q.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	q = b.Open(t)
-	defer q.Close()
+	q = open(t, b)
 	if q.Producer() != producer || q.Acknowledged() != 12 {
 		t.Errorf("%d of %q acknowledged, was 12 of %q", q.Acknowledged(), q.Producer(), producer)
 	}
@@ -202,8 +210,7 @@ func reopen(t *testing.T, b Backend) {
 }
 
 func acknowledgeTooMuch(t *testing.T, b Backend) {
-	q := b.Open(t)
-	defer q.Close()
+	q := open(t, b)
 	b.Write(t, records(1, 3)...)
 	read(t, q, 0, 3, 10)
 	if err := q.Acknowledge(t.Context(), 4); err == nil {
@@ -217,8 +224,7 @@ func acknowledgeTooMuch(t *testing.T, b Backend) {
 }
 
 func quarantine(t *testing.T, b Backend) {
-	q := b.Open(t)
-	defer q.Close()
+	q := open(t, b)
 	b.Write(t, records(1, 3)...)
 	m := read(t, q, 0, 3, 10)[1]
 	for range 2 { // after a crash it comes again
@@ -234,8 +240,7 @@ func quarantine(t *testing.T, b Backend) {
 func faults(t *testing.T, b Backend) {
 	const n, each = 1500, 5
 	m := memory.New(memory.Config{})
-	q := b.Open(t)
-	defer q.Close()
+	q := open(t, b)
 	r, err := relay.New(q, func(ctx context.Context, name string) (stream.Publisher, error) {
 		p, err := m.Publisher(ctx, name)
 		if err != nil {
