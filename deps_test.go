@@ -78,6 +78,11 @@ var importRules = []importRule{
 		forbid: append([]string{gin, gormio, rabbit, otel, cobra, testingPkg}, drivers...),
 	},
 	{pkg: "stream", reason: "the contract of both ends", only: []string{}},
+	{pkg: "checkpoint", reason: "producers read it, and have nothing of the consumer", only: []string{}},
+	{
+		pkg: "sqldriver", reason: "wraps any driver, and brings none",
+		forbid: append([]string{gin, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
+	},
 	{pkg: "stream/memory", reason: "for tests and demos", only: []string{module}},
 	{
 		pkg: "stream/rabbit", reason: "a consumer has no web framework and no database",

@@ -25,6 +25,7 @@ const (
 	GapTorn        = "torn"        // bytes of a write that a crash cut off; nobody was told that they are safe
 	GapQuarantined = "quarantined" // they cannot be sent, and were put aside
 	GapRemoved     = "removed"     // the queue's files were removed while it was in use
+	GapStream      = "stream"      // the stream has lost them, and the queue keeps them no more
 )
 
 // Gap says that records of a producer are missing, so that a loss is visible wherever the records are

@@ -63,11 +63,16 @@ func openRefill(fsys filesystem, dir string, within Range) (*Refill, error) {
 	if !ok {
 		return nil, fmt.Errorf("spool: %s does not say what was confirmed: it is sent anyway when the folder is used again", filepath.Join(dir, markName))
 	}
+	return newRefill(reader, within, seq), nil
+}
+
+// newRefill makes one of a folder of which everything up to acknowledged was confirmed.
+func newRefill(reader *Reader, within Range, acknowledged uint64) *Refill {
 	if within.To > 0 {
-		seq = min(seq, within.To)
+		acknowledged = min(acknowledged, within.To)
 	}
 	// Short-lived names push lasting ones out of a broker's memory: one for each refill, which is rare.
-	return &Refill{producer: "refill/" + event.NewID(time.Now()), within: within, upTo: seq, reader: reader}, nil //nolint:forbidigo // only makes a name
+	return &Refill{producer: "refill/" + event.NewID(time.Now()), within: within, upTo: acknowledged, reader: reader} //nolint:forbidigo // only makes a name
 }
 
 // Of gives the producer whose records they are.

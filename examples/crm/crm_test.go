@@ -257,7 +257,7 @@ func pipelineEnv(t *testing.T) []string {
 	source.Stream = name
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
-		for _, stream := range []string{name, deadLetters(name)} {
+		for _, stream := range []string{name, deadLetters(name), rabbit.WatermarksOf(source).Stream} {
 			c := source
 			c.Stream = stream
 			if err := rabbit.Delete(ctx, c); err != nil {
@@ -271,6 +271,7 @@ func pipelineEnv(t *testing.T) []string {
 		for index := range indices {
 			ask(t, http.MethodDelete, target.JoinPath(index).String())
 		}
+		ask(t, http.MethodDelete, target.JoinPath(name+"-checkpoints").String())
 		ask(t, http.MethodDelete, target.JoinPath("_index_template", name).String())
 	})
 	return []string{

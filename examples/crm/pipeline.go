@@ -51,10 +51,15 @@ func pipelineTrail(ctx context.Context, folder string) (t *trail, err error) {
 	if err := prepare(ctx, index, source, dead); err != nil {
 		return nil, fmt.Errorf("%w; -pipeline needs RabbitMQ and OpenSearch, such as those of scripts/services.sh", err)
 	}
-	if err := startConsumer(ctx, &stops, index, source, dead); err != nil {
+	watermarks, err := rabbit.NewWatermarks(source, consumer.DefaultGroup)
+	if err != nil {
 		return nil, err
 	}
-	queue, err := spool.Open(filepath.Join(folder, "spool"), spool.Config{Service: "crm"})
+	stops.add(func(context.Context) error { return watermarks.Close() })
+	if err := startConsumer(ctx, &stops, index, source, dead, watermarks); err != nil {
+		return nil, err
+	}
+	queue, err := spool.Open(filepath.Join(folder, "spool"), spool.Config{Service: "crm", Index: watermarks})
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +69,10 @@ func pipelineTrail(ctx context.Context, folder string) (t *trail, err error) {
 		return nil, err
 	}
 	stops.add(carrier.Shutdown)
+	// What a broker has confirmed and lost is sent again.
+	stops.background(ctx, func(ctx context.Context) error {
+		return relay.Repair(ctx, queue, watermarks, rabbit.Dialer(source), relay.RepairConfig{})
+	})
 	return &trail{config: audit.Config{Sink: queue}, store: index, close: stops.run}, nil
 }
 
@@ -79,45 +88,38 @@ func deadLetters(stream string) string {
 // prepare makes what "auditlog setup" makes in production: the streams and the index template.
 func prepare(ctx context.Context, index *opensearch.Store, source, dead rabbit.Config) error {
 	_, err := index.Setup(ctx)
-	for _, s := range []rabbit.Config{source, dead} {
-		if e := rabbit.Declare(ctx, s, rabbit.Limits{}); !errors.Is(e, rabbit.ErrDeclared) { // with other limits: fine
+	for _, s := range []struct {
+		stream rabbit.Config
+		limits rabbit.Limits
+	}{{source, rabbit.Limits{}}, {dead, rabbit.Limits{}}, {rabbit.WatermarksOf(source), rabbit.WatermarkLimits}} {
+		if e := rabbit.Declare(ctx, s.stream, s.limits); !errors.Is(e, rabbit.ErrDeclared) { // with other limits: fine
 			err = errors.Join(err, e)
 		}
 	}
 	return err
 }
 
-func startConsumer(ctx context.Context, stops *stack, index *opensearch.Store, source, dead rabbit.Config) error {
+func startConsumer(ctx context.Context, stops *stack, index *opensearch.Store, source, dead rabbit.Config, watermarks *rabbit.Watermarks) error {
 	letters, err := rabbit.NewAppender(dead)
 	if err != nil {
 		return err
 	}
 	stops.add(func(context.Context) error { return letters.Close() })
+	var service *consumer.Consumer
 	dial := func(ctx context.Context) (consumer.Source, error) {
-		s, err := rabbit.NewSource(ctx, source, consumer.DefaultGroup, stream.SourceOptions{SingleActive: true})
+		s, err := rabbit.NewSource(ctx, source, consumer.DefaultGroup, stream.SourceOptions{SingleActive: true, StartAt: service.StartAt})
 		if err != nil {
 			return nil, err // not a Source that is nil
 		}
 		return s, nil
 	}
-	service, err := consumer.New(dial, index, letters, consumer.Config{
-		Stream: source.Stream, Name: "crm",
+	service, err = consumer.New(dial, index, letters, consumer.Config{
+		Stream: source.Stream, Name: "crm", Checkpoints: index, Watermarks: watermarks,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		return err
 	}
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until what is before it has stopped
-	ended := make(chan error, 1)
-	go func() { ended <- service.Run(running) }()
-	stops.add(func(ctx context.Context) error {
-		cancel()
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
+	stops.background(ctx, service.Run)
 	return nil
 }
