@@ -35,7 +35,9 @@ type Server struct {
 func Own(t testing.TB, names ...string) *Server {
 	t.Helper()
 	for _, name := range names {
-		t.Attr("server", map[string]string{"rabbitmq": "RabbitMQ", "postgres": "PostgreSQL"}[name])
+		if counted := map[string]string{"rabbitmq": "RabbitMQ", "postgres": "PostgreSQL", "mariadb": "MariaDB"}[name]; counted != "" {
+			t.Attr("server", counted)
+		}
 	}
 	folder, err := os.MkdirTemp("", "audit-own-")
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 // machine.
 type Config struct {
 	// Host is the name or address of the server, or of several nodes of one cluster, separated by
-	// commas, which are tried in this order.
+	// commas, which are tried in this order. Each may have a port of its own, as in host:5552.
 	//
 	// Defaults to "localhost".
 	Host string
@@ -105,6 +105,9 @@ func (c Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("rabbit: "+format, args...)) }
 	for _, host := range c.hosts() {
+		if _, port := c.split(host); port != c.Port && (port < 1 || port > 65535) {
+			bad("Config.Host has the port %d, want 1 to 65535", port)
+		}
 		if host == "" || strings.ContainsAny(host, "/@ ") {
 			bad("Config.Host is %q, want names or addresses separated by commas", c.Host)
 			break
@@ -121,7 +124,7 @@ func (c Config) Validate() error {
 	}
 	if c.User == DefaultUser && c.Password == DefaultUser {
 		for _, host := range c.hosts() {
-			if host != "" && !isLoopback(host) {
+			if name, _ := c.split(host); host != "" && !isLoopback(name) {
 				bad("Config.User is guest with the password guest, which RabbitMQ takes from its own machine only, but Config.Host is %q: make a user", host)
 			}
 		}
@@ -166,8 +169,19 @@ func (c Config) hosts() []string {
 	return hosts
 }
 
+// split gives the name and the port of one of the hosts.
+func (c Config) split(host string) (name string, port int) {
+	if name, text, err := net.SplitHostPort(host); err == nil {
+		if port, err := strconv.Atoi(text); err == nil {
+			return name, port
+		}
+	}
+	return strings.Trim(host, "[]"), c.Port
+}
+
 func (c Config) address(host string) string {
-	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(c.Port))
+	name, port := c.split(host)
+	return net.JoinHostPort(name, strconv.Itoa(port))
 }
 
 func isLoopback(host string) bool {

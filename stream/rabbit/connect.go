@@ -50,14 +50,14 @@ func (c Config) options(host string) *client.EnvironmentOptions {
 		scheme += "+tls"
 		options.SetTLSConfig(c.tlsFor(host))
 	}
-	address := strings.Trim(host, "[]")
+	address, port := c.split(host)
 	if c.FixedAddress {
-		options.SetAddressResolver(client.AddressResolver{Host: bracket(address), Port: c.Port})
+		options.SetAddressResolver(client.AddressResolver{Host: bracket(address), Port: port})
 	}
 	// The client puts these parts into a URI without escaping and parses it again; the virtual host it
 	// unescapes twice.
 	options.ConnectionParameters = []*client.Broker{{
-		Scheme: scheme, Host: bracket(address), Port: strconv.Itoa(c.Port),
+		Scheme: scheme, Host: bracket(address), Port: strconv.Itoa(port),
 		User: url.User(c.User).String(), Password: url.User(c.Password).String(),
 		Vhost: url.PathEscape(url.QueryEscape(c.VHost)),
 	}}

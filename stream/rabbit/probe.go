@@ -76,7 +76,7 @@ func exchangeProperties(conn io.ReadWriter) error {
 func (c Config) tlsFor(host string) *tls.Config {
 	config := c.TLS.Clone()
 	if config.ServerName == "" {
-		config.ServerName = host
+		config.ServerName, _ = c.split(host)
 	}
 	return config
 }
