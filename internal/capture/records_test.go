@@ -317,7 +317,7 @@ func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (en
 		var w []string
 		end, w = end.Replay([]oracle.Change{c}, allTables...)
 		for _, s := range w {
-			wrong = append(wrong, fmt.Sprintf("record %d: %s", i, s))
+			wrong = append(wrong, fmt.Sprintf("record %d: %s\n  %v %s", i, s, r.Extra, recordLines([]event.Record{r})))
 		}
 	}
 	return end, wrong
