@@ -132,8 +132,8 @@ func (b *business) work(t *gorm.DB, depth int) error {
 	return nil
 }
 
-// found makes what programs find, with each action at least once.
-func found(t *testing.T, db *gorm.DB) {
+// stock makes what programs find, with each action at least once.
+func stock(t *testing.T, db *gorm.DB) {
 	t.Helper()
 	var customers []Customer
 	for id := range uint(12) {
@@ -183,7 +183,7 @@ func TestRandom_ConcurrentSafe_recordsGiveTheDatabase(t *testing.T) {
 					db.Exec(fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%s', 'id'), 1000)", table))
 				}
 			}
-			found(t, db)
+			stock(t, db)
 			var wg sync.WaitGroup
 			for g := range uint64(4) {
 				wg.Go(func() {
