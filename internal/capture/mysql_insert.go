@@ -248,18 +248,11 @@ func (d mysql) pairInsert(w *write, u, look *upsert, before, after *images, res 
 	for _, row := range added {
 		if certain {
 			w.add(Insert, nil, row, "")
-		} else if !w.doesNothing() {
+		} else if !w.changesNothing() {
 			w.add(Update, nil, row, NoteNoBefore)
 		}
 	}
 	return nil
-}
-
-// doesNothing reports whether the statement leaves rows alone that are there: one that somebody else added
-// after we looked is then no change.
-func (w *write) doesNothing() bool {
-	on, ok := w.st.Clauses["ON CONFLICT"].Expression.(clause.OnConflict)
-	return ok && on.DoNothing
 }
 
 // countInsert gives a summary of an INSERT whose rows are not known.

@@ -225,6 +225,9 @@ func jsonWord(t oracle.Table, column string, value json.RawMessage) string {
 	switch {
 	case word == "null":
 		word = "NULL"
+	case maskedColumns[t.Name+"."+column]:
+		_ = json.Unmarshal(value, &word) // it must be masked already
+		return word
 	case strings.HasPrefix(word, `"`) && !slices.Contains(t.Documents, column):
 		_ = json.Unmarshal(value, &word) // it was encoded, or the word shows what it is
 	}
@@ -310,6 +313,9 @@ func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (en
 			wrong = append(wrong, fmt.Sprintf("record %d: %s", i, bad))
 			continue
 		}
+		if c.Op == "update" && !slices.ContainsFunc(r.ChangedFields, func(f string) bool { return !autoColumns[tableName(r)+"."+f] }) {
+			wrong = append(wrong, fmt.Sprintf("record %d is of nothing but a time: %v", i, r.ChangedFields))
+		}
 		if onlyMasked(c) {
 			continue
 		}
@@ -322,6 +328,9 @@ func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (en
 	}
 	return end, wrong
 }
+
+// tableName gives the name of a record's table.
+func tableName(r event.Record) string { return r.Table[strings.LastIndexByte(r.Table, '.')+1:] }
 
 // trustTimes takes the time of the last update of a row from the record, where no other record says it.
 func trustTimes(tables oracle.Snapshot, c oracle.Change, lone bool) {
