@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	out := flags.String("o", "", "file to write the document to, besides standard output")
 	profile := flags.String("cpuprofile", "", "file to write a profile to")
-	flags.IntVar(&o.Rounds, "rounds", 25, "rounds of each measurement")
+	flags.IntVar(&o.Rounds, "rounds", 15, "rounds of each measurement")
 	flags.IntVar(&o.Writes, "writes", 30, "writes of one row in a round")
 	flags.IntVar(&o.Resident, "resident", 5000, "rows that are in the table besides those that are written")
 	flags.StringVar(&o.Section, "section", "", "measure only the databases whose name has this text")

@@ -92,7 +92,7 @@ func TestWire_delaysAndCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.close()
+	defer func() { _ = w.close() }()
 	conn, err := net.Dial("tcp", w.listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func (w *wire) forward(to, from net.Conn, count func()) {
 				break
 			}
 		}
-		for range packets { //nolint:revive // the reader must not wait for ever
+		for range packets { // the reader must not wait for ever
 		}
 	}()
 	defer close(packets)
