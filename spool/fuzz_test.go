@@ -2,6 +2,8 @@ package spool
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -54,6 +56,46 @@ func FuzzSegment(f *testing.F) {
 		all := drain(t, s)
 		if len(all) != before+1 || all[before].ID != "id-1" {
 			t.Errorf("%d records after one more than %d", len(all), before)
+		}
+	})
+}
+
+// FuzzReader reads a folder with any bytes as its segment, as auditlog tail does: it must come to an end,
+// with sequences that rise.
+func FuzzReader(f *testing.F) {
+	header := appendHeader(nil, 1, 1, [16]byte{})
+	one := appendFrame(nil, frame{seq: 1, time: 2, id: "id", payload: []byte("{}")})
+	two := appendFrame(nil, frame{seq: 2, time: 2, payload: []byte("{}")})
+	f.Add([]byte{}, []byte{})
+	f.Add(bytes.Join([][]byte{header, one}, nil), bytes.Join([][]byte{header, two}, nil))
+	f.Add(bytes.Join([][]byte{header, one, one[:9], two}, nil), []byte("x"))
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		disk := newMemFS()
+		dir := disk.name + "/01900000-0000-7000-8000-000000000000"
+		if err := disk.MkdirAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		put(t, disk, filepath.Join(dir, identityName), []byte(`{"format":1,"producer":"a/b"}`))
+		put(t, disk, filepath.Join(dir, segmentName(1)), first)
+		put(t, disk, filepath.Join(dir, segmentName(2)), second)
+		r, err := openReader(disk, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		after := uint64(0)
+		for {
+			e, err := r.Next()
+			if err != nil {
+				if !errors.Is(err, io.EOF) && !errors.Is(err, ErrFormat) {
+					t.Fatal(err)
+				}
+				return
+			}
+			if e.Seq <= after {
+				t.Fatalf("sequence %d after %d", e.Seq, after)
+			}
+			after = e.Seq
 		}
 	})
 }

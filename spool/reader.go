@@ -123,7 +123,7 @@ func (r *Reader) Next() (Entry, error) {
 func (r *Reader) open() error {
 	for {
 		segments, _, err := listSegments(r.fs, r.dir)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) && isDir(r.fs, r.dir) {
 			continue // one was removed while they were listed
 		}
 		if err != nil {
@@ -157,8 +157,13 @@ func (r *Reader) next() (segment, error) {
 		return segment{}, fmt.Errorf("spool: %w", err)
 	}
 	for _, entry := range entries { // sorted
-		if first, ok := segmentFirst(entry.Name()); ok && first > r.segment.first {
-			return segment{path: filepath.Join(r.dir, entry.Name()), first: first}, nil
+		first, ok := segmentFirst(entry.Name())
+		if !ok || first <= r.segment.first {
+			continue
+		}
+		path := filepath.Join(r.dir, entry.Name())
+		if info, err := r.fs.Stat(path); err == nil && info.Size() >= headerSize { // else it is just being made
+			return segment{path: path, first: first}, nil
 		}
 	}
 	return segment{}, nil

@@ -28,6 +28,10 @@ func TestMain(m *testing.M) {
 		child(dir)
 		return
 	}
+	if dir := os.Getenv("SPOOL_TEST_LIFE"); dir != "" {
+		spool.Life(dir)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
