@@ -62,9 +62,12 @@ func Attempt(db *gorm.DB, e Entry, act func(ctx context.Context) error) (err err
 		return err
 	}
 	if s := scopeOf(ctx); s != nil && s.skip {
-		h.auditor.skipped(ctx, intent.name, SkipAsked)
+		if h.auditor.skipped(ctx, intent.name, SkipAsked) {
+			h.noticeSkip(db, intent.name)
+		}
 		return act(ctx)
 	}
+	h.noticeSelf(db)
 	at := &attempt{handle: h, db: db, entry: e, strict: h.policyOf(intent) == Strict}
 	if at.strict {
 		at.id = event.NewID(h.auditor.cfg.Clock())

@@ -102,7 +102,7 @@ func TestAttempt_otherPolicies(t *testing.T) {
 		sink.err = errors.New("down")
 		must(t, audit.Attempt(db, audit.Entry{Action: "LOGIN"}, act))
 		must(t, audit.Attempt(db.WithContext(audit.Skip(db.Statement.Context)), audit.Entry{Action: "LOGIN"}, act))
-		if s := audit.From(db).Stats(); ran != 3 || s.Failed != 1 || s.Skipped[""][audit.SkipAsked] != 1 {
+		if s := audit.From(db).Stats(); ran != 3 || s.Errors[audit.KindSink] != 1 || s.Skipped[""][audit.SkipAsked] != 1 {
 			t.Errorf("ran %d times, %+v", ran, s)
 		}
 	})

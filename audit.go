@@ -76,6 +76,17 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 	// From now on sessions of h.db are observed as well.
 	h.db = db.Session(&gorm.Session{NewDB: true})
 	db.Config.Plugins[handlePlugin] = h
+	if a.cfg.SkipProbe {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(contextOf(db), selfTimeout)
+	defer cancel()
+	if err := h.probe(ctx); err != nil {
+		if ts.policies.strict {
+			return err
+		}
+		a.report(ctx, KindProbe, err)
+	}
 	return nil
 }
 

@@ -61,6 +61,24 @@ type Config struct {
 	// Defaults to false: db.Use creates the table and its indexes where they are missing.
 	SkipMigrate bool
 
+	// SkipProbe switches off the probe at start: db.Use writes a record into the embedded store, or another
+	// TxSink that has the method GetTx of a sqlstore.Store, reads it back in the same transaction, and rolls
+	// that back. If it fails, db.Use does with a Strict policy; else it is counted and logged.
+	//
+	// Defaults to false.
+	SkipProbe bool
+	// SkipSelf switches off the records about auditing itself: that the configuration is not that of the last
+	// start of this program (ActionConfigure), and that writes are not recorded because of Skip or Shutdown
+	// (ActionDisable). They are written when the transaction of the first statement has ended, in one of
+	// their own, and without asking Before. Programs that share a trail should each have a Service.
+	//
+	// The last configuration is found in the sink's records, if they can be searched, as in the embedded
+	// store, or is kept by a sink that is a ConfigKeeper, as the spool and the outbox are. With neither
+	// nothing is compared.
+	//
+	// Defaults to false.
+	SkipSelf bool
+
 	// Scope says which changes are recorded.
 	//
 	// Defaults to ScopeContext.

@@ -82,7 +82,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	page, err := trail.Search(ctx, store.Query{Ascending: true}.WithDefaults())
+	products := store.Filter{Field: store.FieldObjectType, Values: []string{"product"}} // and not the configuration
+	page, err := trail.Search(ctx, store.Query{Ascending: true, Filters: []store.Filter{products}}.WithDefaults())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type handle struct {
 	tables atomic.Pointer[tables]
 	adHoc  sync.Map // reflect.Type -> *table, of models that only Log knows
 	others otherTables
+	self   self
 }
 
 // handlePlugin is the name under which a handle is found.
@@ -87,6 +88,7 @@ func (h *handle) compile() (*tables, error) {
 // model says what is captured of the table that st writes.
 func (h *handle) model(st *gorm.Statement) *capture.Model {
 	t := h.current(st.Context).find(st)
+	h.noticeSelf(st.DB)
 	if t == nil {
 		h.others.count(st.Table)
 		return nil
@@ -94,13 +96,18 @@ func (h *handle) model(st *gorm.Statement) *capture.Model {
 	s := scopeOf(st.Context)
 	switch {
 	case s != nil && s.skip:
-		h.auditor.skipped(st.Context, t.schema.Table, SkipAsked)
+		if h.auditor.skipped(st.Context, t.schema.Table, SkipAsked) {
+			h.noticeSkip(st.DB, t.schema.Table)
+		}
 		return nil
 	case isRaw(st):
 		// It is counted as what it is, with or without an audit context.
 	case h.auditor.cfg.Scope == ScopeContext && !s.active():
 		h.auditor.skipped(st.Context, t.schema.Table, SkipNoContext)
 		return nil
+	}
+	if h.auditor.closed.Load() {
+		h.noticeShutdown(st.DB, t.schema.Table)
 	}
 	return &t.capture
 }

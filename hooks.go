@@ -18,7 +18,7 @@ import (
 //
 //	emitted + failed + discarded + suppressed + unchanged + vetoed
 //
-// is the sum, where one change that is logged under two parents counts twice from emitted on, and the
+// is the sum, besides the records about auditing itself (ObjectTypeConfig), which are emitted or failed, where one change that is logged under two parents counts twice from emitted on, and the
 // rows of a tracked relation as the one record that they give.
 type Stats struct {
 	// Emitted counts the committed records that every sink took, and those of Unknown.
@@ -65,6 +65,8 @@ const (
 	KindRegistry = "registry" // a model that was registered after db.Use is wrong
 	KindBatch    = "batch"    // the summary of a batch could not be written, or an error came after it
 	KindCommit   = "commit"   // the answer to COMMIT was lost, so its outcome is not known
+	KindProbe    = "probe"    // the record that is written at start could not be read back
+	KindConfig   = "config"   // the configuration could not be compared or recorded
 	KindHook     = "hook"     // a function of the application that Config or BatchOptions have panicked
 )
 
@@ -159,10 +161,14 @@ func (a *Auditor) safeText(err error) (text string) {
 	return text
 }
 
-// skipped counts a write of a registered model that is not recorded, and warns about the first.
-func (a *Auditor) skipped(ctx context.Context, table, reason string) {
-	if !a.counters.skip(table, reason) || reason == SkipAsked {
-		return
+// skipped counts a write of a registered model that is not recorded, and warns about the first. It reports
+// whether it is that.
+func (a *Auditor) skipped(ctx context.Context, table, reason string) bool {
+	if !a.counters.skip(table, reason) {
+		return false
+	}
+	if reason == SkipAsked {
+		return true
 	}
 	hint := "see the documentation of audit.Stats"
 	switch reason {
@@ -173,4 +179,5 @@ func (a *Auditor) skipped(ctx context.Context, table, reason string) {
 	}
 	a.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "audit: writes of a registered model are not recorded",
 		slog.String("table", table), slog.String("reason", reason), slog.String("hint", hint))
+	return true
 }

@@ -71,9 +71,12 @@ func Log(db *gorm.DB, e Entry) error {
 		return err
 	}
 	if s := scopeOf(ctx); s != nil && s.skip {
-		h.auditor.skipped(ctx, p.name, SkipAsked)
+		if h.auditor.skipped(ctx, p.name, SkipAsked) {
+			h.noticeSkip(db, p.name)
+		}
 		return nil
 	}
+	h.noticeSelf(db)
 	strict := h.policyOf(p) == Strict
 	if unit, observed := tx.Find(db.Statement.ConnPool); strict && h.txSink == nil && (unit != nil || !observed) {
 		return fmt.Errorf("%w: it is in a transaction, and Config.Sink takes records after COMMIT, when it is too late for Strict: use Attempt outside of it", ErrEntry)

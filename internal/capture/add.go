@@ -66,6 +66,25 @@ func OnEnd(db *gorm.DB, f func(committed bool)) error {
 	return nil
 }
 
+// AtEnd is OnEnd for what needs a connection of its own: it calls f when the transaction of db has ended, or
+// at once if there is none. It reports false, and does not call f, where the end is not seen, or where one
+// connection is held for more than a transaction.
+func AtEnd(db *gorm.DB, f func(committed bool)) bool {
+	pool := db.Statement.ConnPool
+	unit, observed := tx.Find(pool)
+	if unit != nil {
+		return unit.OnEnd(f)
+	}
+	if !observed || tx.Pinned(pool) {
+		return false
+	}
+	if frame := frameOf(contextOf(db)); frame != nil {
+		return frame.OnEnd(f)
+	}
+	f(true)
+	return true
+}
+
 func contextOf(db *gorm.DB) context.Context {
 	if db.Statement.Context != nil {
 		return db.Statement.Context
