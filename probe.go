@@ -34,7 +34,7 @@ func (h *handle) probe(ctx context.Context) error {
 		ObjectType: ObjectTypeConfig, ObjectID: h.program(), ChangeMessage: event.TextMessage("a probe at start"),
 		Service: cfg.Service, Environment: cfg.Environment, Host: cfg.Host,
 	}}
-	h.seal(records)
+	h.seal(&unit{records: records}, false)
 	r := &records[0]
 	err := h.inTx(ctx, func(conn gorm.ConnPool) error {
 		if err := guard("sink "+sinkName(h.txSink), func() error { return h.txSink.WriteTx(ctx, conn, records) }); err != nil {

@@ -259,7 +259,7 @@ func (h *handle) writeSelf(ctx context.Context, r event.Record) error {
 		r.Timestamp = cfg.Clock().UTC()
 	}
 	records := []event.Record{r}
-	h.seal(records)
+	h.seal(&unit{records: records}, false)
 	var errs []error
 	if h.txSink != nil {
 		errs = append(errs, h.inTx(ctx, func(conn gorm.ConnPool) error {
