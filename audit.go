@@ -76,11 +76,12 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 	// From now on sessions of h.db are observed as well.
 	h.db = db.Session(&gorm.Session{NewDB: true})
 	db.Config.Plugins[handlePlugin] = h
+	ctx, cancel := context.WithTimeout(contextOf(db), selfTimeout)
+	defer cancel()
+	a.report(ctx, KindConfig, h.lookAtTrail(ctx))
 	if a.cfg.SkipProbe {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(contextOf(db), selfTimeout)
-	defer cancel()
 	if err := h.probe(ctx); err != nil {
 		if ts.policies.strict {
 			return err

@@ -73,8 +73,9 @@ type Config struct {
 	// their own, and without asking Before. Programs that share a trail should each have a Service.
 	//
 	// The last configuration is found in the sink's records, if they can be searched, as in the embedded
-	// store, or is kept by a sink that is a ConfigKeeper, as the spool and the outbox are. With neither
-	// nothing is compared.
+	// store, or else where a sink that is a ConfigKeeper keeps it: the embedded store, the spool and the
+	// outbox do. With no such sink nothing is compared. The first start of a trail without records has
+	// nothing to be compared with, and gives no record; in a trail with records it gives one.
 	//
 	// Defaults to false.
 	SkipSelf bool

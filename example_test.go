@@ -82,8 +82,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	products := store.Filter{Field: store.FieldObjectType, Values: []string{"product"}} // and not the configuration
-	page, err := trail.Search(ctx, store.Query{Ascending: true, Filters: []store.Filter{products}}.WithDefaults())
+	page, err := trail.Search(ctx, store.Query{Ascending: true}.WithDefaults())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -35,8 +35,8 @@ const (
 	ExtraConfigurationHash = "configuration_hash"
 )
 
-// ConfigKeeper is what a sink may be besides, if its records cannot be searched: it keeps the last
-// configuration of a program, so that the next start can compare.
+// ConfigKeeper is what a sink may be besides: it keeps the last configuration of a program, so that the
+// next start can compare. The embedded store, the spool and the outbox are.
 type ConfigKeeper interface {
 	// LastConfig gives what KeepConfig was given last for the program, nil if nothing was.
 	LastConfig(ctx context.Context, program string) ([]byte, error)
@@ -59,6 +59,7 @@ type self struct {
 	done    atomic.Uint64
 	waiting atomic.Bool // a goroutine will do it
 	shut    atomic.Bool // writes after Shutdown were noticed
+	inUse   bool        // there were records when db.Use was called
 
 	mu      sync.Mutex
 	notices []event.Record
@@ -149,15 +150,19 @@ func (h *handle) program() string {
 func (h *handle) recordConfig(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, selfTimeout)
 	defer cancel()
+	keeper := h.keeper()
+	if keeper == nil {
+		return nil
+	}
 	now := h.effective(h.current(ctx))
-	last, known, err := h.lastConfig(ctx)
+	last, err := h.lastConfig(ctx, keeper)
 	if err != nil {
 		return fmt.Errorf("audit: read the configuration of the last start: %w", err)
 	}
-	if !known {
-		h.auditor.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "audit: the sinks keep no configuration that the next start could be compared with",
-			slog.String("configuration_hash", now.hash()))
-		return nil
+	if last == nil && !h.self.inUse {
+		// There is no start to compare with.
+		h.auditor.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "audit: the configuration is kept for the first time", slog.String("configuration_hash", now.hash()))
+		return keeper.KeepConfig(ctx, h.program(), now.json())
 	}
 	changes := now.changes(last)
 	if len(changes) == 0 {
@@ -180,52 +185,58 @@ func (h *handle) recordConfig(ctx context.Context) error {
 	}
 	r.ChangeMessage = event.TableMessage(rows)
 	if last == nil {
-		r.ChangeMessage = event.TextMessage("Auditing was configured, for the first time in this trail")
+		r.ChangeMessage = event.TextMessage("The trail is in use, and nothing is known of the configuration of the last start")
 	}
 	if err := h.writeSelf(ctx, r); err != nil {
 		return err
 	}
-	if keeper := h.keeper(); keeper != nil {
-		return keeper.KeepConfig(ctx, h.program(), now.json())
-	}
-	return nil
+	return keeper.KeepConfig(ctx, h.program(), now.json())
 }
 
-// lastConfig gives the configuration that was recorded last, nil if there is none; known is false if
-// nobody can say.
-func (h *handle) lastConfig(ctx context.Context) (last effective, known bool, err error) {
-	for _, sink := range []any{h.txSink, h.auditor.cfg.Sink} {
-		s, ok := sink.(searcher)
-		if !ok {
-			continue
-		}
+// lastConfig gives the configuration that was recorded last, or else was kept, nil if there is none. What is in
+// the trail counts more: it is harder to change.
+func (h *handle) lastConfig(ctx context.Context, keeper ConfigKeeper) (effective, error) {
+	if s := h.searcher(); s != nil {
 		page, err := s.Search(ctx, store.Query{Size: 1, TotalLimit: -1, Filters: []store.Filter{
 			{Field: store.FieldObjectType, Values: []string{ObjectTypeConfig}}, {Field: store.FieldObjectID, Values: []string{h.program()}},
 			{Field: store.FieldAction, Values: []string{string(ActionConfigure)}},
 		}})
-		if err != nil || len(page.Records) == 0 {
-			return nil, err == nil, err
+		if err != nil {
+			return nil, err
 		}
-		return effectiveOf(encode(page.Records[0].Extra[ExtraConfiguration])), true, nil
-	}
-	keeper := h.keeper()
-	if keeper == nil {
-		return nil, false, nil
+		if len(page.Records) > 0 {
+			return effectiveOf(encode(page.Records[0].Extra[ExtraConfiguration])), nil
+		}
 	}
 	data, err := keeper.LastConfig(ctx, h.program())
 	if err != nil || data == nil {
-		return nil, err == nil, err
+		return nil, err
 	}
-	return effectiveOf(data), true, nil
+	return effectiveOf(data), nil
 }
 
-// keeper gives the sink that keeps configurations; nil if there is none, or if one can be searched.
-func (h *handle) keeper() ConfigKeeper {
+func (h *handle) searcher() searcher {
 	for _, sink := range []any{h.txSink, h.auditor.cfg.Sink} {
-		if _, ok := sink.(searcher); ok {
-			return nil
+		if s, ok := sink.(searcher); ok {
+			return s
 		}
 	}
+	return nil
+}
+
+// lookAtTrail finds out whether there are records already, before there are those of this program.
+func (h *handle) lookAtTrail(ctx context.Context) error {
+	s := h.searcher()
+	if s == nil || h.auditor.cfg.SkipSelf {
+		return nil
+	}
+	page, err := s.Search(ctx, store.Query{Size: 1, TotalLimit: -1, Filters: []store.Filter{{Field: store.FieldObjectType, Values: []string{ObjectTypeConfig}, Not: true}}})
+	h.self.inUse = len(page.Records) > 0
+	return err
+}
+
+// keeper gives the sink that keeps configurations, nil if there is none.
+func (h *handle) keeper() ConfigKeeper {
 	for _, sink := range []any{h.txSink, h.auditor.cfg.Sink} {
 		if k := keeperOf(sink); k != nil {
 			return k
