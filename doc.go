@@ -46,6 +46,12 @@
 // store, an outbox) has the record if and only if the change is committed. A Sink gets it after COMMIT;
 // what it promises from then on is its own.
 //
+// What must not happen unrecorded has the policy Critical, chosen for all or for models and actions. Attempt
+// records an act that no transaction holds, such as a login, before and after it.
+//
+// The configuration is recorded as well when it is not that of the last start, and so is that writes are not
+// recorded because of Skip or Shutdown: see ObjectTypeConfig.
+//
 // # Errors
 //
 // With the policy Continue nothing that goes wrong in here reaches the application's write: it is
