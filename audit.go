@@ -91,11 +91,12 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 	return nil
 }
 
-// checkTested gives an error for a database that is not tested, and only a warning if it is allowed.
+// checkTested gives an error for a database that is not tested, and only a warning if it is allowed, or an
+// older version.
 func (a *Auditor) checkTested(db *gorm.DB) error {
 	err := capture.Check(db)
-	if err != nil && a.cfg.AllowUntested {
-		a.cfg.Logger.LogAttrs(db.Statement.Context, slog.LevelWarn, "audit: database is not tested, captured as well as it can be", slog.Any("error", err))
+	if err != nil && (a.cfg.AllowUntested || !errors.Is(err, capture.ErrDialect)) {
+		a.cfg.Logger.LogAttrs(db.Statement.Context, slog.LevelWarn, "audit: no test runs on this database, it is captured as well as it can be", slog.Any("error", err))
 		return nil
 	}
 	return err

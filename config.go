@@ -106,8 +106,9 @@ type Config struct {
 
 	// AllowUntested captures databases on which no test runs as well as it can be. Tested are PostgreSQL 15
 	// or later, SQLite 3.35 or later, MariaDB 10.11 or later and MySQL 9.7 or later, and connection pools
-	// that pass statements on as they are. A database that is allowed is asked what it is: older versions,
-	// and drivers that only have another name, are captured as usual; of others inserts, updates and
+	// that pass statements on as they are. PostgreSQL 12, MariaDB 10.5 and MySQL 8.0 or later are captured
+	// without this, with a warning in the log: they have all that is used. A database that is allowed is
+	// asked what it is: drivers that only have another name are captured as usual; of others inserts, updates and
 	// deletes by condition are captured by a SELECT before and after, whose records have the note "before
 	// image not locked" where rows could not be locked, and everything else is counted in Stats. The write
 	// itself is never broken. gorm.io/sharding sends other statements than it is given: its writes are

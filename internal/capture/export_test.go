@@ -29,14 +29,14 @@ func DialectOf(db *gorm.DB) string {
 	return strings.TrimPrefix(fmt.Sprintf("%T", engineOf(db).dialect), "capture.")
 }
 
-// SupportsPostgres reports whether a server of that version is captured.
-func SupportsPostgres(version string) bool {
-	_, ok := postgresVersion(version)
-	return ok
+// CheckPostgres gives what Check says of a server of that version.
+func CheckPostgres(version string) error {
+	_, s := postgresVersion(version)
+	return s.check(version)
 }
 
-// SupportsMySQL reports whether a server of that version is captured.
-func SupportsMySQL(version string) bool {
-	_, ok := mysqlVersion(version)
-	return ok
+// CheckMySQL gives what Check says of a server of that version.
+func CheckMySQL(version string) error {
+	_, s := mysqlVersion(version)
+	return s.check(version)
 }

@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,31 +9,56 @@ import (
 	"gorm.io/gorm"
 )
 
-// The oldest servers that the tests run on.
+// support is how well a version of a server is known.
+type support int
+
 const (
-	oldestPostgres     = 15
-	oldestMariaDBMajor = 10
-	oldestMariaDBMinor = 11
-	oldestMySQLMajor   = 9
-	oldestMySQLMinor   = 7
+	unknown support = iota // captured only if that is allowed
+	older                  // has all that is used, but no test runs on it: a warning
+	known                  // tested, or newer than that
 )
+
+// grade gives the support of a version, by the oldest one that has what is used, and the oldest that is
+// tested.
+func grade(major, minor int, first, tested [2]int) support {
+	switch {
+	case atLeast(major, minor, tested[0], tested[1]):
+		return known
+	case atLeast(major, minor, first[0], first[1]):
+		return older
+	}
+	return unknown
+}
+
+// check gives the error of a server that is not tested.
+func (s support) check(version string) error {
+	switch s {
+	case known:
+		return nil
+	case older:
+		return fmt.Errorf("%w: server %q has all that is used; %s", ErrOlder, version, tested)
+	default:
+		return fmt.Errorf("%w: server %q is not tested; %s", ErrDialect, version, tested)
+	}
+}
 
 // tested is what an error says of other databases.
 const tested = "tested are PostgreSQL 15 or later, SQLite 3.35 or later, MariaDB 10.11 or later and MySQL 9.7 or later; " +
 	"Config.AllowUntested captures others as well as it can be"
 
-// Check gives the reason why Install refuses db without Config.AllowUntested, nil if it does not. The
-// error wraps ErrDialect.
+// Check gives the reason why Install refuses db without Config.AllowUntested, nil if it does not: an error
+// that wraps ErrDialect. One that wraps ErrOlder is no refusal, but worth a warning.
 func Check(db *gorm.DB) error {
-	if _, err := known(db); err != nil {
+	_, err := knownDialect(db)
+	if err != nil && !errors.Is(err, ErrOlder) {
 		return err
 	}
-	return checkPool(db)
+	return errors.Join(checkPool(db), err)
 }
 
 func dialectOf(db *gorm.DB, cfg Config) (dialect, error) {
-	d, err := known(db)
-	if err == nil {
+	d, err := knownDialect(db)
+	if err == nil || errors.Is(err, ErrOlder) {
 		err = checkPool(db)
 	}
 	switch {
@@ -46,9 +72,9 @@ func dialectOf(db *gorm.DB, cfg Config) (dialect, error) {
 	return identify(db), nil
 }
 
-// known gives the way in which the database is captured, and an error if it is not tested. Both are set for
-// a version that is not.
-func known(db *gorm.DB) (dialect, error) {
+// knownDialect gives the way in which the database is captured, and an error if it is not tested. Both are
+// set for a version that is not.
+func knownDialect(db *gorm.DB) (dialect, error) {
 	switch name := db.Dialector.Name(); name {
 	case "postgres":
 		return postgresOf(db)
@@ -72,22 +98,19 @@ func postgresOf(db *gorm.DB) (dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, ok := postgresVersion(version)
-	if !ok {
-		return d, fmt.Errorf("%w: server %q is not tested; %s", ErrDialect, version, tested)
-	}
-	return d, nil
+	d, s := postgresVersion(version)
+	return d, s.check(version)
 }
 
 // postgresVersion says how a server is captured that calls itself version, nil if it is no PostgreSQL
 // whose catalogue is known.
-func postgresVersion(version string) (d dialect, ok bool) {
+func postgresVersion(version string) (d dialect, s support) {
 	number, is := strings.CutPrefix(version, "PostgreSQL ")
 	major, _ := versionOf(number)
 	if !is || major < 11 || strings.Contains(version, "-YB-") {
-		return nil, false
+		return nil, unknown
 	}
-	return postgres{}, major >= oldestPostgres
+	return postgres{}, grade(major, 0, [2]int{12}, [2]int{15})
 }
 
 // mysqlOf asks the server what it is: the dialect's own flags are not set if it was told not to ask.
@@ -99,19 +122,19 @@ func mysqlOf(db *gorm.DB) (dialect, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, ok := mysqlVersion(version)
-	if !ok {
-		return d, fmt.Errorf("%w: server %q is not tested; %s", ErrDialect, version, tested)
-	}
-	return d, nil
+	d, s := mysqlVersion(version)
+	return d, s.check(version)
 }
 
-func mysqlVersion(version string) (d mysql, ok bool) {
+func mysqlVersion(version string) (d mysql, s support) {
 	major, minor := versionOf(strings.TrimPrefix(version, "5.5.5-")) // old replication prefix of MariaDB
 	if strings.Contains(version, "MariaDB") {
-		return mysql{returning: atLeast(major, minor, 10, 5)}, atLeast(major, minor, oldestMariaDBMajor, oldestMariaDBMinor)
+		return mysql{returning: atLeast(major, minor, 10, 5)}, grade(major, minor, [2]int{10, 5}, [2]int{10, 11})
 	}
-	return mysql{}, atLeast(major, minor, oldestMySQLMajor, oldestMySQLMinor) && !strings.Contains(version, "TiDB")
+	if strings.Contains(version, "TiDB") {
+		return mysql{}, unknown
+	}
+	return mysql{}, grade(major, minor, [2]int{8}, [2]int{9, 7})
 }
 
 func atLeast(major, minor, wantMajor, wantMinor int) bool {

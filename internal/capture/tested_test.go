@@ -21,21 +21,22 @@ import (
 
 func TestInstall_servers(t *testing.T) {
 	t.Parallel()
-	for version, ok := range map[string]bool{
-		"10.11.6-MariaDB-log": true, "5.5.5-10.11.1-MariaDB": true, "10.6.21-MariaDB": false, "11.4.2-MariaDB": true, "10.4.30-MariaDB": false,
-		"9.7.0": true, "10.0.1": true, "8.4.3": false, "8.0.36": false, "5.7.44-log": false, "": false, "8.0.11-TiDB-v8.5.0": false,
+	for version, want := range map[string]error{
+		"10.11.6-MariaDB-log": nil, "5.5.5-10.11.1-MariaDB": nil, "11.4.2-MariaDB": nil, "10.6.21-MariaDB": capture.ErrOlder, "10.5.0-MariaDB": capture.ErrOlder,
+		"10.4.30-MariaDB": capture.ErrDialect, "9.7.0": nil, "10.0.1": nil, "8.4.3": capture.ErrOlder, "8.0.36": capture.ErrOlder,
+		"5.7.44-log": capture.ErrDialect, "": capture.ErrDialect, "8.0.11-TiDB-v8.5.0": capture.ErrDialect,
 	} {
-		if got := capture.SupportsMySQL(version); got != ok {
-			t.Errorf("%s: %v", version, got)
+		if got := capture.CheckMySQL(version); !errors.Is(got, want) {
+			t.Errorf("%s: %v, want %v", version, got, want)
 		}
 	}
-	for version, ok := range map[string]bool{
-		"PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on x86_64-pc-linux-gnu": true, "PostgreSQL 18beta1 on x86_64": true, "PostgreSQL 17.2": true,
-		"PostgreSQL 14.20 (Debian 14.20-1)": false, "PostgreSQL 9.6.24": false, "PostgreSQL 15.2-YB-2.25.0.0-b0": false,
-		"CockroachDB CCL v23.1.11": false, "": false,
+	for version, want := range map[string]error{
+		"PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on x86_64-pc-linux-gnu": nil, "PostgreSQL 18beta1 on x86_64": nil, "PostgreSQL 17.2": nil,
+		"PostgreSQL 14.20 (Debian 14.20-1)": capture.ErrOlder, "PostgreSQL 12.1": capture.ErrOlder, "PostgreSQL 11.22": capture.ErrDialect,
+		"PostgreSQL 9.6.24": capture.ErrDialect, "PostgreSQL 15.2-YB-2.25.0.0-b0": capture.ErrDialect, "CockroachDB CCL v23.1.11": capture.ErrDialect, "": capture.ErrDialect,
 	} {
-		if got := capture.SupportsPostgres(version); got != ok {
-			t.Errorf("%s: %v", version, got)
+		if got := capture.CheckPostgres(version); !errors.Is(got, want) {
+			t.Errorf("%s: %v, want %v", version, got, want)
 		}
 	}
 }
