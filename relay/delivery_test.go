@@ -83,7 +83,7 @@ func (d *delivery) writeBatch(w, n int) {
 	ids := make([]string, n)
 	for i := range records {
 		d.numbers[w]++
-		ids[i] = fmt.Sprintf("w%d-%07d", w, d.numbers[w])
+		ids[i] = idOf(w, d.numbers[w])
 		records[i] = event.Record{
 			LogID: ids[i], Timestamp: time.Unix(1e9, 0), Action: event.ActionChange, UserAgent: padding,
 			ObjectType: "customer", ObjectID: fmt.Sprint(w*objects + d.numbers[w]%objects),
@@ -131,6 +131,9 @@ func (d *delivery) during(n int, fault func()) {
 		d.t.FailNow()
 	}
 }
+
+// idOf gives the log_id of a writer's record.
+func idOf(writer, n int) string { return fmt.Sprintf("w%d-%07d", writer, n) }
 
 // moving waits until something more is confirmed.
 func (d *delivery) moving() {
