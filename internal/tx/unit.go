@@ -176,6 +176,7 @@ func (u *Unit) commit(do func() error, next state, before bool) error {
 	failpoint.Hit(failpoint.CommitBefore)
 	u.expect(true)
 	outcome, err := u.attempt(do, next)
+	failpoint.Hit(failpoint.CommitAfter)
 	u.settle(outcome, err, items, next)
 	return err
 }
