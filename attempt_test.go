@@ -154,7 +154,7 @@ func TestAttempt_refused(t *testing.T) {
 func TestAttempt_mistakes(t *testing.T) {
 	t.Parallel()
 	plain := open(t, openers[0].open(t), &gorm.Config{})
-	never := func(context.Context) error { t.Error("the act ran"); return nil }
+	never := func(ctx context.Context) error { t.Error("the act ran"); return ctx.Err() }
 	if err := audit.Attempt(plain, audit.Entry{Action: "X"}, never); !errors.Is(err, audit.ErrNotInstalled) {
 		t.Error(err)
 	}
@@ -204,7 +204,7 @@ func attemptChild(mode, at string) error {
 		return err
 	}
 	return audit.Attempt(db, audit.Entry{Action: "LOGIN", ObjectType: "session"}, func(context.Context) error {
-		fmt.Println("acting") //nolint:forbidigo // to the parent
+		fmt.Println("acting") // to the parent
 		_, err := io.Copy(io.Discard, os.Stdin)
 		return err
 	})
@@ -220,7 +220,6 @@ func TestAttempt_killedBetween(t *testing.T) {
 			if mode == "postgres" {
 				at = testservers.PostgresSchema(t)
 			}
-			//nolint:gosec // the test itself
 			cmd := exec.CommandContext(t.Context(), os.Args[0])
 			cmd.Env = append(os.Environ(), childMode+"="+mode, childAt+"="+at)
 			cmd.Stderr = os.Stderr

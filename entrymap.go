@@ -205,6 +205,5 @@ func (t *table) entryImage(ctx context.Context, object any, base []any) (row []a
 	if m, ok := mapOf(object); ok {
 		return t.imageOfMap(base, m)
 	}
-	row, err = t.imageOf(ctx, object)
-	return row, nil, err
+	return t.imageOf(ctx, object), nil, nil
 }

@@ -147,9 +147,7 @@ func (h *handle) entryImages(ctx context.Context, p *pending, e Entry) error {
 	}
 	var base []any // what a map does not say
 	if _, ok := mapOf(e.Object); !ok {
-		if base, err = t.imageOf(ctx, e.Object); err != nil {
-			return err
-		}
+		base = t.imageOf(ctx, e.Object)
 	}
 	var given, more []int
 	if p.before, given, err = t.entryImage(ctx, original, base); err != nil {
@@ -215,14 +213,14 @@ func (h *handle) tableOf(ctx context.Context, object any) (*table, error) {
 
 // imageOf gives the values of a struct as the driver would get them; nil for no object. A value that
 // does not convert is written as a text.
-func (t *table) imageOf(ctx context.Context, object any) ([]any, error) {
+func (t *table) imageOf(ctx context.Context, object any) []any {
 	if isNil(object) {
-		return nil, nil
+		return nil
 	}
 	rv := reflect.ValueOf(object)
 	for rv.Kind() == reflect.Pointer {
 		if rv.IsNil() {
-			return nil, nil
+			return nil
 		}
 		rv = rv.Elem()
 	}
@@ -239,7 +237,7 @@ func (t *table) imageOf(ctx context.Context, object any) ([]any, error) {
 			return rawOf(v)
 		})
 	}
-	return row, nil
+	return row
 }
 
 // unencodable begins the text that stands for a value without an encoding, as in package event.

@@ -45,8 +45,11 @@ func (h *handle) probe(ctx context.Context) error {
 			return fmt.Errorf("read: %w", err)
 		}
 		hash, err := event.ContentHash(found)
-		if err != nil || hash != r.RecordHash {
-			return fmt.Errorf("read: the record is not the one that was written: hash %s, want %s (%v)", hash, r.RecordHash, err)
+		if err != nil {
+			return fmt.Errorf("read: %w", err)
+		}
+		if hash != r.RecordHash {
+			return fmt.Errorf("read: the record is not the one that was written: hash %s, want %s", hash, r.RecordHash)
 		}
 		return errProbed
 	})

@@ -198,7 +198,8 @@ func (h *handle) recordConfig(ctx context.Context) error {
 func (h *handle) lastConfig(ctx context.Context, keeper ConfigKeeper) (effective, error) {
 	if s := h.searcher(); s != nil {
 		page, err := s.Search(ctx, store.Query{Size: 1, TotalLimit: -1, Filters: []store.Filter{
-			{Field: store.FieldObjectType, Values: []string{ObjectTypeConfig}}, {Field: store.FieldObjectID, Values: []string{h.program()}},
+			{Field: store.FieldObjectType, Values: []string{ObjectTypeConfig}},
+			{Field: store.FieldObjectID, Values: []string{h.program()}},
 			{Field: store.FieldAction, Values: []string{string(ActionConfigure)}},
 		}})
 		if err != nil {

@@ -267,6 +267,7 @@ func (e *engine) strict(w *write) bool {
 		op = Insert
 	case remove:
 		op = Delete
+	case update:
 	}
 	return e.hooks.Strict(w.model, op)
 }
