@@ -63,8 +63,8 @@ func TestLimits_largeUpdate_staysBelowTheBound(t *testing.T) { //nolint:parallel
 	// driver's buffers and all else. Garbage must not hide it.
 	const bound = 3*maxBytes + 8<<20
 	defer debug.SetGCPercent(debug.SetGCPercent(20))
-	for _, d := range []database{databases[0], databases[1]} {
-		t.Run(d.name, func(t *testing.T) { //nolint:paralleltest // as above
+	for _, d := range []database{databases[0], databases[1]} { //nolint:paralleltest // as above
+		t.Run(d.name, func(t *testing.T) {
 			r := &recorder{}
 			db := d.open(t, &gorm.Config{})
 			if err := db.AutoMigrate(&Doc{}); err != nil {

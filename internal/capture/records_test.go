@@ -441,7 +441,7 @@ func TestOracle_eachCall_givesTrueRecords(t *testing.T) {
 					if call.only != "" && call.only != d.dialect {
 						continue
 					}
-					t.Run(call.name, func(t *testing.T) { //nolint:paralleltest // one database
+					t.Run(call.name, func(t *testing.T) {
 						seen, _, end := plain.do(t, call)
 						a.check(t, s, call, seen, end)
 					})
