@@ -12,7 +12,7 @@ import (
 // ActionGap is the action, and ObjectTypeGap the object_type, of a gap record.
 const (
 	ActionGap     Action = "GAP"
-	ObjectTypeGap        = "audit_gap"
+	ObjectTypeGap string = "audit_gap"
 )
 
 // Reasons of a Gap. Others may come.

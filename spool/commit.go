@@ -203,7 +203,7 @@ func (s *Spool) beginSegment(first uint64, now int64) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = f.WriteAt(appendHeader(nil, now, first, s.folder.id), 0)
+	_, err = f.WriteAt(encodeHeader(now, first, s.folder.id), 0)
 	if err == nil {
 		err = f.Sync()
 	}

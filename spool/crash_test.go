@@ -236,8 +236,8 @@ func TestEveryCall_failsOrKills(t *testing.T) {
 		"input/output error, 5 times": func(n int) func(string, string) error { return failAt(n, 5, errIO) },
 		"no space once":               func(n int) func(string, string) error { return failAt(n, 1, errNoSpace) },
 		"no descriptors once":         func(n int) func(string, string) error { return failAt(n, 1, errNoDescriptors) },
-		"short write":                 func(n int) func(string, string) error { return failAt(n, 1, &shortWrite{errIO}) },
-		"short write, no space":       func(n int) func(string, string) error { return failAt(n, 2, &shortWrite{errNoSpace}) },
+		"short write":                 func(n int) func(string, string) error { return failAt(n, 1, &shortWriteError{errIO}) },
+		"short write, no space":       func(n int) func(string, string) error { return failAt(n, 2, &shortWriteError{errNoSpace}) },
 		"killed":                      dieAfter,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -593,5 +594,50 @@ func TestReader_seesWhatTheSpoolHas(t *testing.T) {
 	}
 	if e, err := r.Next(); err != nil || e.Seq != 11 {
 		t.Errorf("behind 10: %+v, %v", e, err)
+	}
+}
+
+// TestModes: threat row 24. Whatever the spool makes is for its own user only.
+func TestModes(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "spool")
+	s := openTest(t, dir)
+	if err := s.Write(t.Context(), testRecords(1, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Quarantine(t.Context(), drain(t, s)[0], errors.New("too large")); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	check := func() {
+		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := entry.Info()
+			if err != nil {
+				return err
+			}
+			seen++
+			want := fs.FileMode(0o600)
+			if info.IsDir() {
+				want = 0o700
+			}
+			if info.Mode().Perm() != want {
+				t.Errorf("%s: mode %v, want %v", path, info.Mode().Perm(), want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check()
+	if seen < 20 {
+		t.Errorf("only %d files seen", seen)
 	}
 }

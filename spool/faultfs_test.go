@@ -13,12 +13,12 @@ type faultFS struct {
 	hook func(op, path string) error
 }
 
-// shortWrite makes a write end after half of its bytes, with Err.
-type shortWrite struct{ Err error }
+// shortWriteError makes a write end after half of its bytes, with Err.
+type shortWriteError struct{ Err error }
 
-func (e *shortWrite) Error() string { return "short write: " + e.Err.Error() }
+func (e *shortWriteError) Error() string { return "short write: " + e.Err.Error() }
 
-func (e *shortWrite) Unwrap() error { return e.Err }
+func (e *shortWriteError) Unwrap() error { return e.Err }
 
 // fail makes the hook the one that is asked from now on; nil fails nothing.
 func (f *faultFS) fail(hook func(op, path string) error) {
@@ -134,7 +134,7 @@ func (f faultFile) ReadAt(b []byte, off int64) (int, error) {
 
 func (f faultFile) WriteAt(b []byte, off int64) (int, error) {
 	if err := f.fs.ask("write", f.Name()); err != nil {
-		var short *shortWrite
+		var short *shortWriteError
 		if errors.As(err, &short) {
 			n, _ := f.file.WriteAt(b[:len(b)/2], off)
 			return n, err

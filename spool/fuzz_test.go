@@ -26,7 +26,7 @@ func FuzzFrame(f *testing.F) {
 // FuzzSegment opens a folder with any bytes as its segment: opening and reading must end without
 // a panic, and what is written afterwards must be there.
 func FuzzSegment(f *testing.F) {
-	header := appendHeader(nil, 1, 1, [16]byte{})
+	header := encodeHeader(1, 1, [16]byte{})
 	one := appendFrame(nil, frame{seq: 1, time: 2, id: "id", payload: []byte("{}")})
 	two := appendFrame(nil, frame{seq: 2, time: 2, payload: []byte("{}")})
 	f.Add([]byte{})
@@ -63,7 +63,7 @@ func FuzzSegment(f *testing.F) {
 // FuzzReader reads a folder with any bytes as its segment, as auditlog tail does: it must come to an end,
 // with sequences that rise.
 func FuzzReader(f *testing.F) {
-	header := appendHeader(nil, 1, 1, [16]byte{})
+	header := encodeHeader(1, 1, [16]byte{})
 	one := appendFrame(nil, frame{seq: 1, time: 2, id: "id", payload: []byte("{}")})
 	two := appendFrame(nil, frame{seq: 2, time: 2, payload: []byte("{}")})
 	f.Add([]byte{}, []byte{})

@@ -21,7 +21,7 @@ func TestGolden_ofTheFirstVersion(t *testing.T) {
 	golden := filepath.Join("testdata", "v1", id)
 	binary, _ := parseID(id)
 	at := time.Unix(1_700_000_000, 5).UnixNano()
-	segment := appendHeader(nil, at, 1, binary)
+	segment := encodeHeader(at, 1, binary)
 	for i, r := range testRecords(1, 3) {
 		encoded, err := encode(&r)
 		if err != nil {

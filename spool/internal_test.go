@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -486,9 +487,7 @@ func TestDiskFull_acknowledgedSegmentsMakeRoom(t *testing.T) {
 	if err := s.Acknowledge(t.Context(), 60); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Write(t.Context(), testRecords(61, 61)); err != nil {
-		t.Errorf("everything is acknowledged: %v", err)
-	}
+	waitUntil(t, func() bool { return s.Write(t.Context(), testRecords(61, 61)) == nil }) // run removes what is acknowledged
 	if got := drain(t, s); len(got) != 1 || got[0].Seq != 61 {
 		t.Errorf("got %v, want the one that is not acknowledged", got)
 	}
@@ -537,22 +536,28 @@ func TestGroupCommit_sharesSyncs(t *testing.T) {
 func TestCommitTimeout_holds(t *testing.T) {
 	t.Parallel()
 	config := testConfig()
-	config.CommitTimeout = time.Millisecond
+	config.CommitTimeout = 2 * time.Second
 	disk := &faultFS{filesystem: osFS{}}
 	dir := t.TempDir()
 	s := openOn(t, disk, dir, config)
-	release := make(chan struct{})
+	release, entered := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	disk.fail(func(op, _ string) error {
 		if op == "sync" {
+			once.Do(func() { close(entered) })
 			<-release
 		}
 		return nil
 	})
 	// The first is being written, the second waits for it.
-	for i := range 2 {
-		if err := s.Write(t.Context(), testRecords(i, i)); !errors.Is(err, ErrTimeout) || errors.Is(err, errMayBeWritten) != (i == 0) {
-			t.Errorf("got %v, want ErrTimeout", err)
-		}
+	first := make(chan error, 1)
+	go func() { first <- s.Write(context.Background(), testRecords(0, 0)) }()
+	<-entered
+	if err := s.Write(t.Context(), testRecords(1, 1)); !errors.Is(err, ErrTimeout) || errors.Is(err, errMayBeWritten) {
+		t.Errorf("the second: got %v, want ErrTimeout", err)
+	}
+	if err := <-first; !errors.Is(err, ErrTimeout) || !errors.Is(err, errMayBeWritten) {
+		t.Errorf("the first: got %v, want ErrTimeout", err)
 	}
 	close(release)
 	if err := s.Close(); err != nil {

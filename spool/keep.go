@@ -45,7 +45,7 @@ func (s *Spool) KeepConfig(_ context.Context, program string, config []byte) err
 		if err != nil {
 			err = errors.Join(err, os.Remove(f.Name()))
 		} else {
-			err = syncDir(s.parent)
+			err = s.fs.SyncDir(s.parent)
 		}
 	}
 	if err != nil {

@@ -90,7 +90,7 @@ func (s *Spool) reclaim() {
 		s.reclaimAll()
 		return
 	}
-	s.remove(func(g, next segment) bool {
+	s.remove(func(next segment) bool {
 		old := s.config.Now().UnixNano()-next.created >= int64(max(0, s.config.Retention))
 		return old || next.first-1 <= s.indexed
 	})
@@ -99,7 +99,7 @@ func (s *Spool) reclaim() {
 // reclaimAll removes all segments that are acknowledged, also before their time: the stream has their
 // records, and what is to be written next would be nowhere.
 func (s *Spool) reclaimAll() {
-	n := s.remove(func(_, _ segment) bool { return true })
+	n := s.remove(func(segment) bool { return true })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n > 0 {
@@ -121,12 +121,12 @@ func (s *Spool) takeReclaimed() bool {
 }
 
 // remove removes the oldest segments, but for the last one, as long as they are acknowledged as a whole
-// and may says so. It gives their number.
-func (s *Spool) remove(may func(g, next segment) bool) int {
+// and may says so of the one behind. It gives their number.
+func (s *Spool) remove(may func(next segment) bool) int {
 	s.mu.Lock()
 	var gone []segment
 	for i := 0; i+1 < len(s.segments); i++ {
-		if next := s.segments[i+1]; next.first-1 > s.acknowledged || !may(s.segments[i], next) {
+		if next := s.segments[i+1]; next.first-1 > s.acknowledged || !may(next) {
 			break
 		}
 		gone = append(gone, s.segments[i])

@@ -262,9 +262,9 @@ func (m *memFS) OpenFile(p string, flag int) (file, error) {
 	return &memFile{m, n, p}, nil
 }
 
-func (n *inode) write(w memWrite) {
-	n.data = w.apply(n.data)
-	n.writes = append(n.writes, w)
+func (d *inode) write(w memWrite) {
+	d.data = w.apply(d.data)
+	d.writes = append(d.writes, w)
 }
 
 func (m *memFS) Remove(p string) error {

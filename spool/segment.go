@@ -40,15 +40,14 @@ func segmentFirst(name string) (first uint64, ok bool) {
 	return first, isSegment && err == nil && first > 0
 }
 
-func appendHeader(dst []byte, created int64, first uint64, id [16]byte) []byte {
-	start := len(dst)
-	dst = append(dst, magic...)
+func encodeHeader(created int64, first uint64, id [16]byte) []byte {
+	dst := append(make([]byte, 0, headerSize), magic...)
 	dst = binary.BigEndian.AppendUint16(dst, version)
 	dst = append(dst, 0, 0, 0, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(created))
 	dst = binary.BigEndian.AppendUint64(dst, first)
 	dst = append(dst, id[:]...)
-	binary.BigEndian.PutUint32(dst[start+12:], headerChecksum(dst[start:]))
+	binary.BigEndian.PutUint32(dst[12:], headerChecksum(dst))
 	return dst
 }
 
