@@ -36,25 +36,33 @@ func TestBalance(t *testing.T) {
 		"all on its way": {
 			Queue{Written: 10, Pending: 4, PendingBytes: 7, OldestPending: time.Second, ConfirmAge: time.Minute},
 			Delivered{},
-			Account{Emitted: 10, Pending: 10, InQueue: 4, OnStream: 6, PendingBytes: 7, OldestPending: time.Second, ConfirmAge: time.Minute}, "",
+			Account{Emitted: 10, Pending: 10, InQueue: 4, OnStream: 6, PendingBytes: 7, OldestPending: time.Second, ConfirmAge: time.Minute},
+			"",
 		},
 		"all there": {Queue{Written: 10}, Delivered{Indexed: 10, Highest: 10}, Account{Emitted: 10, Indexed: 10}, ""},
 		"stored before the confirm came": {
 			Queue{Written: 10, Pending: 4},
-			Delivered{Indexed: 8, Highest: 8}, Account{Emitted: 10, Indexed: 8, Pending: 2, InQueue: 2}, "",
+			Delivered{Indexed: 8, Highest: 8},
+			Account{Emitted: 10, Indexed: 8, Pending: 2, InQueue: 2},
+			"",
 		},
 		"refused and lost": {
 			Queue{Written: 10, Refused: 3, LostWritten: 2, Quarantined: 1},
 			Delivered{Indexed: 5, DeadLettered: 1, Highest: 9},
-			Account{Emitted: 13, Indexed: 5, DeadLettered: 1, Lost: 5, Pending: 2, OnStream: 2}, "",
+			Account{Emitted: 13, Indexed: 5, DeadLettered: 1, Lost: 5, Pending: 2, OnStream: 2},
+			"",
 		},
 		"the other end knows more than a queue that has begun anew": {
 			Queue{Written: 10},
-			Delivered{Indexed: 6, DeadLettered: 1, Lost: 3, Highest: 10}, Account{Emitted: 10, Indexed: 6, DeadLettered: 1, Lost: 3}, "",
+			Delivered{Indexed: 6, DeadLettered: 1, Lost: 3, Highest: 10},
+			Account{Emitted: 10, Indexed: 6, DeadLettered: 1, Lost: 3},
+			"",
 		},
 		"somebody else writes": {
 			Queue{Producer: "p", Written: 10},
-			Delivered{Indexed: 11, Highest: 11}, Account{Producer: "p", Emitted: 10, Indexed: 11}, `producer "p"`,
+			Delivered{Indexed: 11, Highest: 11},
+			Account{Producer: "p", Emitted: 10, Indexed: 11},
+			`producer "p"`,
 		},
 		"a sequence that was never given": {Queue{Written: 10}, Delivered{Indexed: 1, Highest: 1 << 62}, Account{Emitted: 10, Indexed: 1}, "too many"},
 	} {

@@ -127,7 +127,7 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 	}
 	parts, err := sources(ctx, c, source)
 	if err != nil {
-		return nil //nolint:nilerr // stopped before the super stream was there
+		return nil // stopped before the super stream was there
 	}
 	services := make([]*consumer.Consumer, len(parts))
 	for i, part := range parts {

@@ -39,7 +39,7 @@ func Own(t testing.TB, names ...string) *Server {
 			t.Attr("server", counted)
 		}
 	}
-	folder, err := os.MkdirTemp("", "audit-own-")
+	folder, err := os.MkdirTemp("", "audit-own-") //nolint:usetesting // of t.TempDir the folder above is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}
