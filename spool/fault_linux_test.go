@@ -198,7 +198,7 @@ func TestStraceSweep(t *testing.T) {
 		t.Log("no strace here: TestEveryCall_failsOrKills covers the calls with an injected disk")
 		return
 	}
-	upTo, step := 40, 19
+	upTo, step := 30, 23
 	if long() {
 		upTo, step = 120, 1
 	}
