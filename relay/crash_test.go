@@ -48,6 +48,7 @@ func TestKilledApplication(t *testing.T) {
 	t.Parallel()
 	program := crashApp(t)
 	kills := count(2, 20)
+	const enough = 100_000 // writes: the spool removes segments once a second
 	for _, point := range []failpoint.Point{
 		failpoint.CommitBefore, failpoint.CommitAfter,
 		failpoint.EmitEnqueued, failpoint.EmitWritten, failpoint.EmitSynced, failpoint.EmitReturned,
@@ -60,7 +61,7 @@ func TestKilledApplication(t *testing.T) {
 			f := fates{make(map[int64]bool), make(map[int64]bool), make(map[int64]failpoint.Point)}
 			for round := range kills {
 				hit := 1 + round*5%17
-				if !f.run(t, program, folder, config, fmt.Sprintf("%s:%d=kill", point, hit), 900) {
+				if !f.run(t, program, folder, config, fmt.Sprintf("%s:%d=kill", point, hit), enough) {
 					t.Fatalf("the application was not killed at %s, hit %d", point, hit)
 				}
 			}
@@ -100,6 +101,7 @@ func (f *fates) run(t *testing.T, program, folder string, config rabbit.Config, 
 		case "begin":
 			begun = id
 			f.open[id] = failpoint.Point(point)
+			delete(f.rolledBack, id)
 		case "commit":
 			f.committed[id] = true
 			delete(f.open, id)
