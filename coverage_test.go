@@ -102,6 +102,7 @@ func TestBypass_isRecordedOnRequest(t *testing.T) {
 			must(t, db.Raw("DELETE FROM customers WHERE id = 2 RETURNING name").Scan(&names).Error)
 			rows, err := db.Raw("DELETE FROM customers WHERE id = 3 RETURNING name").Rows()
 			must(t, err)
+			must(t, rows.Err())
 			must(t, rows.Close())
 			must(t, plain.Exec("DELETE FROM customers WHERE id = 4").Error) // no audit context
 			must(t, plain.WithContext(audit.Skip(db.Statement.Context)).Exec("DELETE FROM customers WHERE id = 4").Error)

@@ -112,7 +112,7 @@ func TestCommit_unanswered_isUnknown(t *testing.T) {
 					if cancelled && p.db.Name() == "mysql" {
 						continue // its driver does not let go of a COMMIT
 					}
-					t.Run(fmt.Sprintf("%s/happened %v/cancelled %v", name, happened, cancelled), func(t *testing.T) { //nolint:paralleltest // one proxy
+					t.Run(fmt.Sprintf("%s/happened %v/cancelled %v", name, happened, cancelled), func(t *testing.T) {
 						before := audit.From(p.db).Stats()
 						ctx, cancel := context.WithCancel(p.db.Statement.Context)
 						defer cancel()
@@ -157,7 +157,7 @@ func TestCommit_unanswered_isUnknown(t *testing.T) {
 // A sink in the transaction has the record exactly if the change is there.
 func TestCommit_unanswered_embeddedStoreIsExact(t *testing.T) {
 	t.Parallel()
-	eachProxied(t, func(t *testing.T, db *gorm.DB) (*gorm.DB, *recorder) { return db, nil }, func(t *testing.T, p proxied) {
+	eachProxied(t, func(_ *testing.T, db *gorm.DB) (*gorm.DB, *recorder) { return db, nil }, func(t *testing.T, p proxied) {
 		store, err := sqlstore.New(p.db, sqlstore.Config{})
 		must(t, err)
 		sink := &armedSink{TxSink: store}

@@ -389,7 +389,7 @@ func TestFault62_shutdown_saysWhatIsLeft_andMayBeRepeated(t *testing.T) {
 	expect(t, sink.take(), `ADD memo 1 "kept"`)
 }
 
-func TestFault63_openAndClose_leavesNothing(t *testing.T) {
+func TestFault63_openAndClose_leavesNothing(t *testing.T) { //nolint:paralleltest // counts all goroutines
 	path := filepath.Join(t.TempDir(), "often.db")
 	rounds := 100
 	if testservers.Long() {

@@ -320,7 +320,7 @@ func summarize(s *capture.Summary, r *event.Record) {
 
 // textFor gives the change_message of an action without a table.
 func textFor(action event.Action) string {
-	switch action {
+	switch action { //nolint:exhaustive // others have none, also those of the application
 	case event.ActionAdd:
 		return event.TextCreated
 	case event.ActionDelete:

@@ -213,7 +213,7 @@ func TestSQLTx_recordsWhatCommitted(t *testing.T) {
 				db, rec := tr.use(t, plain)
 				for name, begin := range beginnings {
 					for _, c := range sqlCalls {
-						t.Run(name+"/"+c.name, func(t *testing.T) { //nolint:paralleltest // one database
+						t.Run(name+"/"+c.name, func(t *testing.T) {
 							must(t, db.Exec("DELETE FROM employees").Error)
 							if rec == nil {
 								must(t, db.Exec("DELETE FROM audit_logs").Error)

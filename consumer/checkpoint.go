@@ -118,7 +118,7 @@ func (c *Consumer) came(ctx context.Context, marks []mark) {
 			}
 		}
 		if m.gap != nil {
-			lost += int64(c.follow.tracker.Lost(m.gap.Producer, checkpoint.Range{From: m.gap.From, To: m.gap.To})) //nolint:gosec // a count of records
+			lost += int64(c.follow.tracker.Lost(m.gap.Producer, checkpoint.Range{From: m.gap.From, To: m.gap.To}))
 		}
 	}
 	c.follow.changed = c.follow.changed || len(marks) > 0
@@ -131,7 +131,7 @@ func (c *Consumer) came(ctx context.Context, marks []mark) {
 
 // noteMissing puts into the numbers how many records are missing. The caller holds follow.mu.
 func (c *Consumer) noteMissing() {
-	missing := int64(c.follow.tracker.Missing()) //nolint:gosec // a count of records
+	missing := int64(c.follow.tracker.Missing())
 	c.count(func(s *Stats) { s.MissingRecords = missing })
 }
 
@@ -196,7 +196,7 @@ func (c *Consumer) saved(ctx context.Context, what string, err error) bool {
 	}
 	c.count(func(s *Stats) { s.CheckpointErrors++ })
 	if c.notices.due("checkpoint") {
-		c.log.WarnContext(ctx, "cannot "+what+"; the next will do", slog.Any("error", err))
+		c.log.WarnContext(ctx, "a checkpoint is not kept; the next will do", slog.String("what", what), slog.Any("error", err))
 	}
 	return false
 }

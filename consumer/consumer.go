@@ -38,8 +38,8 @@ type DeadLetters interface {
 // Checkpoints keeps the consumer's checkpoints, the newest of each stream and group.
 type Checkpoints interface {
 	Save(ctx context.Context, c checkpoint.Checkpoint) error
-	// Load gives the checkpoint saved last; ok is false if there is none.
-	Load(ctx context.Context, stream, group string) (c checkpoint.Checkpoint, ok bool, err error)
+	// Load gives the checkpoint saved last for the stream of that name and the group; ok is false if there is none.
+	Load(ctx context.Context, of, group string) (c checkpoint.Checkpoint, ok bool, err error)
 }
 
 // Watermarks tells the producers how far their records have come.

@@ -41,7 +41,7 @@ func (w *told) Progress(_ context.Context, producer string) (checkpoint.Progress
 }
 
 func (w *told) indexed(producer string) uint64 {
-	p, _, _ := w.Progress(context.Background(), producer) //nolint:errcheck // never one
+	p, _, _ := w.Progress(context.Background(), producer)
 	return p.Indexed()
 }
 

@@ -61,7 +61,7 @@ type lender struct{ inner driver.Conn }
 
 // Connect gives the connection.
 func (l lender) Connect(context.Context) (driver.Conn, error) {
-	b := borrowed{l.inner}
+	b := borrowed(l)
 	_, exec := l.inner.(driver.ExecerContext)
 	_, query := l.inner.(driver.QueryerContext)
 	if exec && query {
@@ -74,7 +74,7 @@ func (l lender) Connect(context.Context) (driver.Conn, error) {
 func (l lender) Driver() driver.Driver { return l }
 
 // Open implements driver.Driver.
-func (l lender) Open(string) (driver.Conn, error) { return borrowed{l.inner}, nil }
+func (l lender) Open(string) (driver.Conn, error) { return borrowed(l), nil }
 
 // borrowed is the connection without what its owner decides: it is not closed, reset or judged.
 type borrowed struct{ inner driver.Conn }

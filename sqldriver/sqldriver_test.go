@@ -135,12 +135,12 @@ func TestWrap_behavesAsTheDriver(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close() //nolint:errcheck // the pool's end is checked
+			defer conn.Close()
 			alone, err := plain.Conn(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer alone.Close() //nolint:errcheck // the pool's end is checked
+			defer alone.Close()
 			var ours, theirs any
 			err = errors.Join(conn.Raw(func(c any) error { ours = c; return nil }), alone.Raw(func(c any) error { theirs = c; return nil }))
 			if err != nil || fmt.Sprintf("%T", sqldriver.Unwrap(ours)) != fmt.Sprintf("%T", theirs) || sqldriver.Unwrap(theirs) != theirs {
@@ -179,6 +179,7 @@ func (s *bareStmt) Exec(args []driver.Value) (driver.Result, error) {
 	*s.c.log = append(*s.c.log, fmt.Sprintf("exec %s %v", s.q, args))
 	return driver.RowsAffected(1), nil
 }
+
 func (s *bareStmt) Query(args []driver.Value) (driver.Rows, error) {
 	*s.c.log = append(*s.c.log, fmt.Sprintf("query %s %v", s.q, args))
 	return nil, driver.ErrSkip

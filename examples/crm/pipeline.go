@@ -78,11 +78,11 @@ func pipelineTrail(ctx context.Context, folder string) (t *trail, err error) {
 
 // deadLetters names the stream for messages that cannot be stored: that of "auditlog consume", or
 // one beside a stream of another name.
-func deadLetters(stream string) string {
-	if stream == rabbit.DefaultStream {
+func deadLetters(of string) string {
+	if of == rabbit.DefaultStream {
 		return consumer.DefaultDeadLetters
 	}
-	return stream + "_dlq"
+	return of + "_dlq"
 }
 
 // prepare makes what "auditlog setup" makes in production: the streams and the index template.

@@ -24,7 +24,7 @@ func watched(t testing.TB, name, dsn string) *sql.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pool.Close() //nolint:errcheck // nothing was opened
+	defer pool.Close()
 	c, err := sqldriver.WrapDriver(pool.Driver()).(driver.DriverContext).OpenConnector(dsn)
 	if err != nil {
 		t.Fatal(err)

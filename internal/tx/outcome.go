@@ -130,7 +130,7 @@ func field(err error, name string, kind reflect.Kind) (number int64, ok bool) {
 		switch f := v.FieldByName(name); {
 		case !f.IsValid() || f.Kind() != kind:
 		case f.CanUint():
-			return int64(f.Uint()), true //nolint:gosec // 16 bits
+			return int64(f.Uint()), true
 		case f.CanInt():
 			return f.Int(), true
 		}

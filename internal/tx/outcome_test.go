@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// sqlState is an error of PostgreSQL.
-type sqlState string
+// stateError is an error of PostgreSQL.
+type stateError string
 
-func (s sqlState) Error() string    { return "SQLSTATE " + string(s) }
-func (s sqlState) SQLState() string { return string(s) }
+func (s stateError) Error() string    { return "SQLSTATE " + string(s) }
+func (s stateError) SQLState() string { return string(s) }
 
 // numbered is an error of MySQL, as its driver has it.
 type numbered struct {
@@ -50,15 +50,15 @@ func TestOutcomeOf(t *testing.T) {
 		want Outcome
 	}{
 		"none":                      {nil, Committed},
-		"constraint":                {sqlState("23503"), RolledBack},
-		"serialization":             {sqlState("40001"), RolledBack},
-		"raised by a trigger":       {sqlState("P0001"), RolledBack},
-		"cancelled by the server":   {sqlState("57014"), RolledBack},
+		"constraint":                {stateError("23503"), RolledBack},
+		"serialization":             {stateError("40001"), RolledBack},
+		"raised by a trigger":       {stateError("P0001"), RolledBack},
+		"cancelled by the server":   {stateError("57014"), RolledBack},
 		"aborted":                   {errors.New("commit unexpectedly resulted in rollback"), RolledBack},
-		"shutdown":                  {sqlState("57P01"), Unknown},
-		"connection exception":      {sqlState("08006"), Unknown},
-		"completion unknown":        {sqlState("40003"), Unknown},
-		"disk full":                 {sqlState("53100"), Unknown},
+		"shutdown":                  {stateError("57P01"), Unknown},
+		"connection exception":      {stateError("08006"), Unknown},
+		"completion unknown":        {stateError("40003"), Unknown},
+		"disk full":                 {stateError("53100"), Unknown},
 		"not sent":                  {fmt.Errorf("x: %w", unsent{true}), RolledBack},
 		"maybe sent":                {unsent{}, Unknown},
 		"bad connection":            {driver.ErrBadConn, Unknown},
@@ -119,7 +119,7 @@ func TestUnit_commit_tellsTheOutcome(t *testing.T) {
 		"in flight":              {during: true, err: fmt.Errorf("timeout: %w", context.Canceled), next: ended, want: Unknown},
 		"lost":                   {err: io.EOF, next: ended, want: Unknown},
 		"as text, in flight":     {during: true, err: context.Canceled, next: loose, want: Unknown},
-		"refused":                {err: sqlState("23503"), next: ended, want: RolledBack},
+		"refused":                {err: stateError("23503"), next: ended, want: RolledBack},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

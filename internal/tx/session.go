@@ -275,7 +275,7 @@ func (s *Session) follow(c control) {
 	}
 	s.mu.Lock()
 	units := append([]*Unit(nil), s.units...)
-	switch c.verb {
+	switch c.verb { //nolint:exhaustive // ends were looked at before
 	case verbBegin:
 		s.open = true
 	case verbSavepoint:
