@@ -214,7 +214,7 @@ var tableCalls = []call{
 	{name: "write of another table in between", run: func(db *gorm.DB, o *observed) {
 		o.err(db.Transaction(func(tx *gorm.DB) error {
 			rows := []Order{}
-			o.see(tx.Find(&rows))
+			o.see(tx.Order("id").Find(&rows))
 			for i := range rows {
 				rows[i].Amount *= 2
 				o.see(tx.Save(&rows[i]))
