@@ -174,6 +174,10 @@ func (a *Auditor) skipped(ctx context.Context, table, reason string) bool {
 	switch reason {
 	case capture.ReasonPool:
 		hint = "statements of this connection pool are not what the database is sent; see audit.Config.AllowUntested"
+	case capture.ReasonStray:
+		a.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "audit: a transaction was begun as text on a pool: it is not known which statements run in it, and their records count as committed",
+			slog.String("reason", reason), slog.String("hint", "use db.Begin, db.Connection or audit.BeginSQL"))
+		return true
 	case SkipNoContext:
 		hint = "pass the request's context with db.WithContext, or set Config.Scope to audit.ScopeAll to record all"
 	}

@@ -45,6 +45,9 @@ type unit struct {
 // transaction.
 func (h *handle) assemble(ctx context.Context, conn gorm.ConnPool, inTx bool, items []*pending) *unit {
 	u := &unit{records: make([]event.Record, 0, len(items))}
+	for _, p := range items { // a COMMIT that was refused may have come before
+		p.suppressed, p.cascaded = false, nil
+	}
 	items, merged := mergeRelations(items)
 	u.bestEffort = !slices.ContainsFunc(items, func(p *pending) bool { return h.policyOf(p) != BestEffort })
 	u.cascaded = suppress(items) + merged

@@ -127,7 +127,17 @@ type transaction struct {
 }
 
 // Commit commits.
-func (t *transaction) Commit() error { return t.session.Commit(t.inner.Commit, t.inner.Rollback) }
+func (t *transaction) Commit() error { return t.session.Commit(t.commit, t.inner.Rollback) }
+
+// commit commits. For database/sql the transaction is over whatever comes of it, and the connection goes back to
+// the pool: not all drivers of SQLite roll back what COMMIT has left open.
+func (t *transaction) commit() error {
+	err := t.inner.Commit()
+	if tx.StaysOpen(err) {
+		_ = t.inner.Rollback() // fails if the driver has done it
+	}
+	return err //nolint:wrapcheck // the driver's own
+}
 
 // Rollback rolls back; database/sql calls it also when a context ends.
 func (t *transaction) Rollback() error { return t.session.Rollback(t.inner.Rollback) }

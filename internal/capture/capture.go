@@ -64,6 +64,9 @@ const (
 	// ReasonPool is for a statement that ran through a connection pool that is not known, such as that of
 	// gorm.io/sharding, which sends other statements than it is given.
 	ReasonPool = "unknown connection pool"
+	// ReasonStray is for a text such as BEGIN that leaves a transaction open on any connection of a pool: it is
+	// not known which statements run in it, and what they change counts as committed.
+	ReasonStray = "transaction begun on a pool"
 	// ReasonPanic is for changes that a panic in the root package lost.
 	ReasonPanic = "panic"
 )

@@ -65,3 +65,11 @@ func (e *engine) inDoubt(w *write, cause error) {
 		e.tx.InDoubt(context.WithoutCancel(w.st.Context), items, cause)
 	}
 }
+
+// maybeCommitted hands on what a statement has changed in a transaction of its own, if the answer to its COMMIT
+// was lost. The frame that would hold it ends as having committed, which it may not have.
+func (e *engine) maybeCommitted(w *write, cause error) {
+	unit := tx.NewUnit(context.WithoutCancel(w.st.Context), e.tx)
+	_ = e.deliver(w, unit) // the caller learns of the lost answer
+	unit.Abandon(cause)
+}

@@ -49,6 +49,11 @@ var watchedDatabases = []database{
 		dsn := testservers.MariaDBDatabase(t) + "&multiStatements=true"
 		return open(t, mysql.New(mysql.Config{Conn: watched(t, "mysql", dsn)}), cfg)
 	}},
+	{name: "mysql", dialect: "mysql", open: func(t testing.TB, cfg *gorm.Config) *gorm.DB {
+		t.Helper()
+		dsn := testservers.MySQLDatabase(t) + "&multiStatements=true"
+		return open(t, mysql.New(mysql.Config{Conn: watched(t, "mysql", dsn)}), cfg)
+	}},
 }
 
 // sessionOn gives a session of db on a connection or transaction that GORM did not make.
@@ -163,12 +168,15 @@ var besideCalls = []call{
 func TestOracle_watchedDriver_isCapturedExactly(t *testing.T) {
 	t.Parallel()
 	for i, d := range watchedDatabases {
+		if d.name == "mysql" && !long() {
+			continue
+		}
 		for _, c := range []configuration{configurations[0], configurations[3]} {
 			t.Run(d.name+"/"+c.name, func(t *testing.T) {
 				t.Parallel()
 				plain := newRuns(t, databases[slices.IndexFunc(databases, func(d database) bool { return d.name == watchedDatabases[i].name })], c, false, false)
 				captured := map[string]*runs{"in transaction": newRuns(t, d, c, true, true), "after commit": newRuns(t, d, c, true, false)}
-				for _, call := range slices.Concat(besideCalls, txCalls) {
+				for _, call := range slices.Concat(besideCalls, txCalls, endCalls) {
 					if call.only != "" && call.only != d.dialect {
 						continue
 					}

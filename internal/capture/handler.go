@@ -194,6 +194,9 @@ func (e *engine) runInTx(w *write, ready bool, frame *tx.Unit) (out *outcome, er
 	}
 	committed = true
 	if err := t.Commit(); err != nil {
+		if frame != nil && w.unit != nil && w.unit.Outcome() == tx.Unknown {
+			e.maybeCommitted(w, err)
+		}
 		return nil, err
 	}
 	if frame != nil {

@@ -2,6 +2,7 @@ package capture
 
 import (
 	"database/sql"
+	"fmt"
 	"strings"
 
 	"gorm.io/gorm"
@@ -20,8 +21,28 @@ func (e *engine) raw(orig func(*gorm.DB)) func(*gorm.DB) {
 			orig(db)
 			return
 		}
+		stray := e.stray(db.Statement)
+		if stray && e.hooks.Strict != nil && e.hooks.Strict(nil, Update) {
+			err := fmt.Errorf("%w: %s: %q; use db.Begin, db.Connection or audit.BeginSQL", ErrCapture, ReasonStray, db.Statement.SQL.String())
+			e.failed(db.Statement, err)
+			_ = db.AddError(err)
+			return
+		}
 		e.follow(db, orig)
+		if stray && db.Error == nil {
+			e.skipped(db.Statement, ReasonStray)
+		}
 	}
+}
+
+// stray reports whether a text leaves a transaction open on a connection that goes back to the pool, where it
+// meets whatever comes next. Autocommit that is switched off in a transaction stays so behind it.
+func (e *engine) stray(st *gorm.Statement) bool {
+	text := st.SQL.String()
+	if !tx.Pinned(st.ConnPool) {
+		return tx.LeavesOpen(text, e.tx.LazyQueries)
+	}
+	return tx.Of(st.ConnPool) != nil && tx.LeavesAutocommitOff(text)
 }
 
 func (e *engine) follow(db *gorm.DB, orig func(*gorm.DB)) {

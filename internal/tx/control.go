@@ -1,8 +1,6 @@
 package tx
 
 import (
-	"context"
-	"errors"
 	"strings"
 
 	"github.com/gormtrail/audit/internal/sqltext"
@@ -24,6 +22,11 @@ const (
 	verbSavepoint
 	verbRollbackTo
 	verbRelease
+	verbPrepare       // PREPARE TRANSACTION, XA PREPARE: somebody else ends it
+	verbXAEnd         // XA END: nothing more can be sent in it
+	verbAutocommitOff // SET autocommit = 0: each statement begins what only an end ends
+	verbAutocommitOn
+	verbDefine // a definition, which commits on some databases
 )
 
 // Control runs do, which sends query, and follows what query does to the transaction, if it succeeded.
@@ -38,21 +41,12 @@ func (u *Unit) control(query string, do func() error) (err error) {
 	if len(controls) == 0 {
 		return u.Check(do())
 	}
-	if controls[0].verb == verbCommit && len(controls) == 1 {
-		defer func() {
-			if err == nil && controls[0].chain {
-				u.begin()
-			}
-		}()
-		if !u.usable() {
-			return u.rollback(do, loose)
-		}
-		err = u.commit(do, loose, true)
-		if b, ok := err.(*beforeCommitError); ok { //nolint:errorlint // made by commit, never wrapped
-			return errors.Join(b.err, u.rollback(func() error {
-				_, err := u.conn.ExecContext(context.WithoutCancel(u.ctx), "ROLLBACK")
-				return err
-			}, loose))
+	if len(controls) == 1 && u.Open() && implied(controls[0], u.hooks.CommitsDDL, u.isManual()) {
+		c := controls[0]
+		c.chain = c.chain || c.verb != verbAutocommitOn && u.isManual()
+		err := u.endText(c, query, do)
+		if err == nil && c.verb == verbAutocommitOn {
+			u.follow(c)
 		}
 		return err
 	}
@@ -65,16 +59,6 @@ func (u *Unit) control(query string, do func() error) (err error) {
 	return nil
 }
 
-// usable reports whether the transaction can commit. PostgreSQL answers COMMIT after an error without one,
-// though it rolls back, and a result does not tell. Nothing is asked if nothing is held.
-func (u *Unit) usable() bool {
-	if len(u.take()) == 0 {
-		return true
-	}
-	_, err := u.conn.ExecContext(context.WithoutCancel(u.ctx), "SELECT 1")
-	return err == nil
-}
-
 // Check looks whether err ended the transaction, and gives err.
 func (u *Unit) Check(err error) error {
 	if err != nil && u.hooks.Lost != nil && u.hooks.Lost(err) {
@@ -85,9 +69,26 @@ func (u *Unit) Check(err error) error {
 
 func (u *Unit) follow(c control) {
 	done := func() error { return nil }
+	manual := u.isManual()
 	switch c.verb {
 	case verbBegin:
+		if u.hooks.CommitsDDL {
+			_ = u.commit(done, loose, false)
+		}
 		u.begin()
+	case verbDefine:
+		_ = u.commit(done, loose, false)
+	case verbPrepare:
+		u.settle(Unknown, errPrepared, u.take(), loose)
+	case verbAutocommitOff, verbAutocommitOn:
+		if c.verb == verbAutocommitOn && manual {
+			_ = u.commit(done, loose, false)
+		}
+		u.setManual(c.verb == verbAutocommitOff)
+		if c.verb == verbAutocommitOff {
+			u.begin()
+		}
+		return
 	case verbCommit:
 		_ = u.commit(done, loose, false)
 	case verbRollback:
@@ -99,7 +100,7 @@ func (u *Unit) follow(c control) {
 	case verbRelease:
 		u.release(c.name)
 	}
-	if c.chain {
+	if c.chain || manual && !u.Open() {
 		u.begin()
 	}
 }
@@ -117,6 +118,45 @@ func parse(query string, ddl bool) []control {
 			return out
 		}
 	}
+}
+
+// LeavesOpen reports whether a transaction is open behind query, which was sent outside of one. savepoints says
+// that a savepoint begins one, as on SQLite.
+func LeavesOpen(query string, savepoints bool) bool {
+	first := "" // the savepoint that began the transaction
+	open, manual := false, false
+	for _, c := range parse(query, false) {
+		switch c.verb {
+		case verbBegin:
+			open = true
+		case verbAutocommitOff, verbAutocommitOn:
+			manual = c.verb == verbAutocommitOff
+			open = open && manual
+		case verbCommit, verbRollback, verbPrepare:
+			open, first = c.chain, ""
+		case verbSavepoint:
+			if savepoints && !open {
+				open, first = true, c.name
+			}
+		case verbRelease:
+			if first != "" && strings.EqualFold(c.name, first) {
+				open, first = false, ""
+			}
+		}
+	}
+	return open || manual
+}
+
+// LeavesAutocommitOff reports whether query switches autocommit off, and not on again.
+func LeavesAutocommitOff(query string) bool {
+	off := false
+	for _, c := range parse(query, false) {
+		switch c.verb {
+		case verbAutocommitOff, verbAutocommitOn:
+			off = c.verb == verbAutocommitOff
+		}
+	}
+	return off
 }
 
 // controls reports whether query is one statement, and that a control statement.
@@ -144,8 +184,11 @@ func statement(s *sqltext.Scanner, ddl bool) (words []string, more bool) {
 	}
 	first := strings.ToUpper(t.Text)
 	control := t.Kind == sqltext.Word && mayControl(first)
+	if control && first == "SET" {
+		return autocommit(s)
+	}
 	if ddl && t.Kind == sqltext.Word && definition(first, s) {
-		return []string{"COMMIT"}, false
+		return []string{"DEFINE"}, false
 	}
 	if !control {
 		// Triggers and functions have statements of their own inside.
@@ -160,7 +203,7 @@ func statement(s *sqltext.Scanner, ddl bool) (words []string, more bool) {
 		if !ok || t.Kind == sqltext.Other && t.Text == ";" {
 			return words, ok
 		}
-		if control && len(words) < 5 && t.Kind != sqltext.Other {
+		if control && len(words) < 7 && t.Kind != sqltext.Other {
 			words = append(words, t.Text)
 		}
 	}
@@ -178,9 +221,46 @@ func definition(first string, s *sqltext.Scanner) bool {
 	return false
 }
 
+// autocommit reads SET up to the end of its statement, as the words AUTOCOMMIT and ON or OFF if it sets that of
+// the session. A value that only the server knows is taken for OFF, so that nothing is called committed that
+// may not be.
+func autocommit(s *sqltext.Scanner) (words []string, more bool) {
+	global, assigned, value, known, ats := false, false, false, false, 0
+	for {
+		t, ok := s.Next()
+		switch {
+		case !ok || t.Kind == sqltext.Other && t.Text == ";":
+			return words, ok
+		case t.Kind == sqltext.Other && t.Text == ",":
+			global, assigned, value, known = false, false, false, false
+		case t.Kind == sqltext.Other && (t.Text == "=" || t.Text == ":"):
+			assigned = true
+		case assigned:
+			if value && !known {
+				known = true
+				switch strings.ToUpper(t.Text) {
+				case "1", "ON", "TRUE", "DEFAULT":
+					words = []string{"AUTOCOMMIT", "ON"}
+				default:
+					words = []string{"AUTOCOMMIT", "OFF"}
+				}
+			}
+		case t.Is("GLOBAL") || t.Is("PERSIST") || t.Is("PERSIST_ONLY"):
+			global = true
+		case t.Kind != sqltext.Other && strings.EqualFold(t.Text, "autocommit"):
+			value = !global && ats != 1 // @autocommit is a variable of the user's
+		}
+		if t.Kind == sqltext.Other && t.Text == "@" {
+			ats++
+		} else {
+			ats = 0
+		}
+	}
+}
+
 func mayControl(word string) bool {
 	switch word {
-	case "BEGIN", "START", "COMMIT", "END", "ABORT", "SAVEPOINT", "RELEASE", "ROLLBACK":
+	case "BEGIN", "START", "COMMIT", "END", "ABORT", "SAVEPOINT", "RELEASE", "ROLLBACK", "PREPARE", "XA", "SET":
 		return true
 	}
 	return false
@@ -209,6 +289,17 @@ func classify(words []string) (control, bool) {
 	}
 	chain := len(args) > 1 && strings.EqualFold(name, "AND") && strings.EqualFold(args[1], "CHAIN")
 	switch verb {
+	case "XA":
+		return classifyXA(args)
+	case "DEFINE":
+		return control{verb: verbDefine}, true
+	case "AUTOCOMMIT":
+		if name == "ON" {
+			return control{verb: verbAutocommitOn}, true
+		}
+		return control{verb: verbAutocommitOff}, true
+	case "PREPARE": // and not a statement, PREPARE name AS …
+		return control{verb: verbPrepare}, len(words) == 3 && strings.EqualFold(words[1], "TRANSACTION")
 	case "BEGIN", "START":
 		return control{verb: verbBegin}, true
 	case "COMMIT", "END":
@@ -224,4 +315,34 @@ func classify(words []string) (control, bool) {
 		return control{verb: verbRelease, name: name}, name != ""
 	}
 	return control{}, false
+}
+
+// classifyXA reads the words behind XA. What it ends by XA COMMIT in two phases was prepared before, and is
+// nothing of an open transaction.
+func classifyXA(args []string) (control, bool) {
+	if len(args) == 0 {
+		return control{}, false
+	}
+	switch strings.ToUpper(args[0]) {
+	case "START", "BEGIN":
+		return control{verb: verbBegin}, true
+	case "END":
+		return control{verb: verbXAEnd}, true
+	case "PREPARE":
+		return control{verb: verbPrepare}, true
+	case "COMMIT":
+		n := len(args)
+		return control{verb: verbCommit}, n > 2 && strings.EqualFold(args[n-2], "ONE") && strings.EqualFold(args[n-1], "PHASE")
+	case "ROLLBACK":
+		return control{verb: verbRollback}, true
+	}
+	return control{}, false
+}
+
+// xid gives the name of the transaction behind the two words of an XA statement, as it is written.
+func xid(query string) string {
+	s := sqltext.Scan(query)
+	s.Next()
+	s.Next()
+	return strings.TrimRight(strings.TrimSpace(s.Rest()), "; \t\r\n")
 }

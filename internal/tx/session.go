@@ -18,8 +18,10 @@ type Session struct {
 	mu      sync.Mutex
 	open    bool
 	marks   []string // savepoints, for units that come later
+	base    int      // of marks, those that MySQL has forgotten when a transaction began in another
 	units   []*Unit
 	defined bool    // a definition was changed in the transaction
+	manual  bool    // autocommit is off
 	errs    []error // of statements in the transaction
 }
 
@@ -116,8 +118,10 @@ func (s *Session) Unit(ctx context.Context, hooks *Hooks) *Unit {
 		}
 	}
 	u := &Unit{hooks: hooks, ctx: context.WithoutCancel(ctx), conn: s.conn, session: s}
-	for _, name := range s.marks {
-		u.marks = append(u.marks, mark{name: name})
+	for i, name := range s.marks {
+		if i >= s.base || !hooks.CommitsDDL {
+			u.marks = append(u.marks, mark{name: name})
+		}
 	}
 	s.units = append(s.units, u)
 	return u
@@ -130,7 +134,7 @@ func (u *Unit) below() bool { return u.session != nil && u.conn == u.session.con
 func (s *Session) Begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open, s.marks, s.units, s.defined, s.errs = true, nil, nil, false, nil
+	s.open, s.marks, s.base, s.units, s.defined, s.errs = true, nil, 0, nil, false, nil
 }
 
 // Commit runs do, which commits. If the step before COMMIT fails, undo rolls back, and that error is the
@@ -192,7 +196,7 @@ func (s *Session) ours() []*Unit {
 func (s *Session) over(next state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open, s.marks, s.defined, s.errs = false, nil, false, nil
+	s.open, s.marks, s.base, s.defined, s.errs = false, nil, 0, false, nil
 	if next == ended {
 		s.units = nil
 	}
@@ -200,33 +204,63 @@ func (s *Session) over(next state) {
 
 // Control runs do, which sends text, and follows what the text does to the transaction.
 func (s *Session) Control(query string, do func() error) error {
-	controls := parse(query, true)
+	mysql := s.mysql()
+	controls := parse(query, mysql)
 	if len(controls) == 0 {
-		return s.check(do())
-	}
-	plain := parse(query, false)
-	if len(plain) == 0 {
-		return s.define(do)
-	}
-	if plain[0].verb == verbCommit && len(plain) == 1 {
-		undo := func() error { return s.send("ROLLBACK") }
-		end := func() error { return s.commit(do, undo, loose) }
-		if !s.usable() {
-			end = func() error { return s.rollback(do, loose) }
+		err := do()
+		if !mysql && len(parse(query, true)) > 0 {
+			s.define()
 		}
-		err := end()
-		if err == nil && plain[0].chain {
-			s.follow(control{verb: verbBegin})
-		}
-		return err
+		return s.check(err)
+	}
+	s.mu.Lock()
+	open, manual := s.open, s.manual
+	s.mu.Unlock()
+	if len(controls) == 1 && open && implied(controls[0], mysql, manual) {
+		return s.endText(controls[0], query, manual, do)
 	}
 	if err := do(); err != nil {
 		return s.check(err)
 	}
-	for _, c := range plain {
+	for _, c := range controls {
 		s.follow(c)
 	}
 	return nil
+}
+
+// mysql reports whether a unit is one of MySQL or MariaDB.
+func (s *Session) mysql() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.units {
+		if u.hooks.CommitsDDL {
+			return true
+		}
+	}
+	return false
+}
+
+// define notes that a definition was changed, for units of MySQL that come later.
+func (s *Session) define() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.defined = s.open
+}
+
+func (s *Session) endText(c control, query string, manual bool, do func() error) error {
+	c.chain = c.chain || c.verb != verbAutocommitOn && manual
+	e := &textEnd{
+		control: c, query: query, units: s.ours(), conn: s.conn, send: s.send,
+		over:  func() { s.over(loose) },
+		begin: func() { s.follow(control{verb: verbBegin}) },
+	}
+	err := e.run(do)
+	if err == nil && c.verb == verbAutocommitOn {
+		s.mu.Lock()
+		s.manual = false
+		s.mu.Unlock()
+	}
+	return err
 }
 
 func (s *Session) send(query string) error {
@@ -234,50 +268,52 @@ func (s *Session) send(query string) error {
 	return err
 }
 
-// usable is that of Unit, on the connection itself.
-func (s *Session) usable() bool {
-	for _, u := range s.ours() {
-		if len(u.take()) > 0 {
-			return s.send("SELECT 1") == nil
-		}
-	}
-	return true
-}
-
-// define runs do, which changes a definition, which commits on some databases.
-func (s *Session) define(do func() error) error {
-	commits := false
-	for _, u := range s.ours() {
-		commits = commits || u.hooks.CommitsDDL
-	}
-	if commits {
-		return s.commit(do, func() error { return s.send("ROLLBACK") }, loose)
-	}
-	err := do()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.defined = s.open
-	return err
-}
-
+// follow does what a text has done that was not expected to end the transaction, or did more besides.
 func (s *Session) follow(c control) {
-	if c.verb == verbCommit || c.verb == verbRollback {
-		done := func() error { return nil }
-		if c.verb == verbCommit {
+	s.mu.Lock()
+	manual, open := s.manual, s.open
+	s.mu.Unlock()
+	done := func() error { return nil }
+	switch c.verb {
+	case verbCommit, verbDefine:
+		_ = s.commit(done, done, loose)
+	case verbRollback:
+		_ = s.rollback(done, loose)
+	case verbPrepare:
+		units := s.ours()
+		s.over(loose)
+		for _, u := range units {
+			u.follow(c)
+		}
+	case verbXAEnd:
+		return
+	case verbAutocommitOff, verbAutocommitOn:
+		if c.verb == verbAutocommitOn && manual {
 			_ = s.commit(done, done, loose)
-		} else {
-			_ = s.rollback(done, loose)
 		}
-		if !c.chain {
-			return
+		s.mu.Lock()
+		s.manual = c.verb == verbAutocommitOff
+		s.mu.Unlock()
+		if c.verb == verbAutocommitOff && !open {
+			s.move(control{verb: verbBegin})
 		}
-		c = control{verb: verbBegin}
+		return
+	default:
+		s.move(c)
+		return
 	}
+	if c.chain || manual {
+		s.move(control{verb: verbBegin})
+	}
+}
+
+// move follows what begins a transaction, or moves its savepoints.
+func (s *Session) move(c control) {
 	s.mu.Lock()
 	units := append([]*Unit(nil), s.units...)
 	switch c.verb { //nolint:exhaustive // ends were looked at before
 	case verbBegin:
-		s.open = true
+		s.open, s.defined, s.base = true, false, len(s.marks)
 	case verbSavepoint:
 		s.marks = append(s.marks, c.name)
 	case verbRollbackTo, verbRelease:
@@ -290,11 +326,16 @@ func (s *Session) follow(c control) {
 				i++
 			}
 			s.marks = s.marks[:i]
+			s.base = min(s.base, i)
 		}
 	}
 	s.mu.Unlock()
 	for _, u := range units {
-		u.follow(c)
+		if c.verb == verbBegin {
+			u.begin()
+		} else {
+			u.follow(c)
+		}
 	}
 }
 

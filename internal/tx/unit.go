@@ -27,6 +27,10 @@ type Unit struct {
 	state state
 	notes map[string]bool
 
+	manual  bool    // autocommit is off: an end begins the next transaction
+	written bool    // the step before COMMIT has run, behind which nothing can be added
+	outcome Outcome // once it has ended
+
 	session *Session // of the driver, which follows the text then; nil if it is not watched
 	ending  bool     // Commit or Rollback is under way above the driver
 }
@@ -88,6 +92,26 @@ func (u *Unit) Open() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.state == open
+}
+
+// Outcome gives how the unit ended, the last time if its transaction ended as text and another began; 0 while
+// it is open.
+func (u *Unit) Outcome() Outcome {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.outcome
+}
+
+func (u *Unit) isManual() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.manual
+}
+
+func (u *Unit) setManual(manual bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.manual = manual
 }
 
 // Note remembers name until the unit ends.
@@ -160,7 +184,7 @@ func (u *Unit) finish(next state) (items []entry, onEnd []func(bool)) {
 	defer u.mu.Unlock()
 	items, onEnd = u.items, u.onEnd
 	u.items, u.onEnd, u.bytes, u.marks, u.notes = nil, nil, 0, nil, nil
-	u.state, u.ending = next, false
+	u.state, u.ending, u.written = next, false, false
 	return items, onEnd
 }
 
@@ -168,7 +192,7 @@ func (u *Unit) finish(next state) (items []entry, onEnd []func(bool)) {
 // may have.
 func (u *Unit) commit(do func() error, next state, before bool) error {
 	items := u.take()
-	if before && len(items) > 0 {
+	if before && len(items) > 0 && !u.written {
 		if err := u.hooks.BeforeCommit(u.ctx, u.conn, items); err != nil {
 			return &beforeCommitError{err}
 		}
@@ -194,6 +218,9 @@ func (u *Unit) expect(end bool) {
 // settle ends the unit and hands its items on as the outcome says.
 func (u *Unit) settle(outcome Outcome, cause error, items []Item, next state) {
 	held, onEnd := u.finish(next)
+	u.mu.Lock()
+	u.outcome = outcome
+	u.mu.Unlock()
 	switch {
 	case outcome == RolledBack || outcome == Unknown && u.hooks.InDoubt == nil:
 		u.discarded(held)
@@ -294,6 +321,6 @@ func (u *Unit) begin() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.state == loose {
-		u.state = open
+		u.state, u.outcome = open, 0
 	}
 }
