@@ -112,7 +112,7 @@ func TestXAPrepare_isUnknown(t *testing.T) {
 		}
 		for name, end := range map[string]string{"kept": "XA COMMIT ", "gone": "XA ROLLBACK "} {
 			before, object := audit.From(db).Stats(), ""
-			id := fmt.Sprintf("'audit-%x'", rand.Uint64()) //nolint:gosec // a name
+			id := fmt.Sprintf("'audit-%x'", rand.Uint64())
 			must(t, db.Session(&gorm.Session{SkipDefaultTransaction: true}).Connection(func(c *gorm.DB) error {
 				must(t, c.Exec("XA START "+id).Error)
 				e := Employee{Name: name}

@@ -20,7 +20,7 @@ func mended(tx *gorm.DB, o *observed) {
 // xa begins a transaction of two phases on one connection, ends it by the texts behind the first one, and
 // writes once more.
 func xa(db *gorm.DB, o *observed, ends ...string) {
-	id := fmt.Sprintf("'audit-%x', 'q'", rand.Uint64()) //nolint:gosec // names
+	id := fmt.Sprintf("'audit-%x', 'q'", rand.Uint64())
 	o.err(db.Session(&gorm.Session{SkipDefaultTransaction: true}).Connection(func(tx *gorm.DB) error {
 		o.see(tx.Exec("XA START " + id))
 		o.err(amount(tx, 1, 50))

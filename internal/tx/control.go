@@ -99,6 +99,7 @@ func (u *Unit) follow(c control) {
 		u.rollbackTo(c.name)
 	case verbRelease:
 		u.release(c.name)
+	default: // XA END: the end comes behind it
 	}
 	if c.chain || manual && !u.Open() {
 		u.begin()
@@ -142,6 +143,7 @@ func LeavesOpen(query string, savepoints bool) bool {
 			if first != "" && strings.EqualFold(c.name, first) {
 				open, first = false, ""
 			}
+		default:
 		}
 	}
 	return open || manual
@@ -154,6 +156,7 @@ func LeavesAutocommitOff(query string) bool {
 		switch c.verb {
 		case verbAutocommitOff, verbAutocommitOn:
 			off = c.verb == verbAutocommitOff
+		default:
 		}
 	}
 	return off

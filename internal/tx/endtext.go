@@ -42,8 +42,9 @@ func implied(c control, mysql, manual bool) bool {
 		return mysql
 	case verbAutocommitOn:
 		return manual
+	default:
+		return false
 	}
-	return false
 }
 
 func (e *textEnd) run(do func() error) error {
@@ -129,8 +130,9 @@ func (e *textEnd) guards() bool {
 	switch e.control.verb {
 	case verbCommit, verbPrepare:
 		return e.lazy()
+	default:
+		return len(e.units) > 0
 	}
-	return len(e.units) > 0
 }
 
 // before runs the step before COMMIT.
@@ -192,6 +194,7 @@ func (e *textEnd) outcome(err error) Outcome {
 		if err != nil && OutcomeOf(err) != Unknown && !e.lost(err) {
 			return Committed
 		}
+	default:
 	}
 	return OutcomeOf(err)
 }

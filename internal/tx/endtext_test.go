@@ -124,7 +124,7 @@ func TestPrepare_isInDoubt(t *testing.T) {
 		t.Parallel()
 		db, l := openMariaDB(t, testservers.MariaDB(t))
 		for i, end := range []string{"XA COMMIT ", "XA ROLLBACK "} {
-			id := fmt.Sprintf("'tx-%x'", rand.Uint64()) //nolint:gosec // a name
+			id := fmt.Sprintf("'tx-%x'", rand.Uint64())
 			connection(t, db, func(c *gorm.DB) {
 				do(t, c, "XA START "+id, true)
 				add(t, c, i)
@@ -184,7 +184,7 @@ func TestEndText_refusedBefore_rollsBack(t *testing.T) {
 		}
 		_ = x.Rollback()
 	}
-	id := fmt.Sprintf("'tx-%x', 'b', 3", rand.Uint64()) //nolint:gosec // a name
+	id := fmt.Sprintf("'tx-%x', 'b', 3", rand.Uint64())
 	connection(t, db, func(c *gorm.DB) {
 		do(t, c, "XA START "+id, true)
 		add(t, c, "xa")
@@ -202,7 +202,7 @@ func TestEndText_refusedBefore_rollsBack(t *testing.T) {
 // A session that a driver is followed through does the same.
 func TestSession_textsOfMySQL(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background() //nolint:forbidigo // of no statement
+	ctx := context.Background()
 	db, l := openMariaDB(t, testservers.MariaDB(t))
 	pool := db.Config.ConnPool.(*Pool)
 	h := pool.hooks

@@ -328,6 +328,7 @@ func (s *Session) move(c control) {
 			s.marks = s.marks[:i]
 			s.base = min(s.base, i)
 		}
+	default:
 	}
 	s.mu.Unlock()
 	for _, u := range units {
