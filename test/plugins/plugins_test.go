@@ -13,6 +13,7 @@ import (
 
 	"github.com/glebarez/sqlite"
 	"github.com/google/go-cmp/cmp"
+	"gorm.io/driver/mysql"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
@@ -149,13 +150,24 @@ func forEach(t *testing.T, f func(t *testing.T, dialector func() gorm.Dialector)
 		dsn := testservers.PostgresSchema(t)
 		f(t, func() gorm.Dialector { return postgres.Open(dsn) })
 	})
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		dsn := testservers.MariaDBDatabase(t)
+		f(t, func() gorm.Dialector { return mysql.Open(dsn) })
+	})
 }
 
 type flagged struct {
 	ID        uint
 	Name      string
-	DeletedAt time.Time
+	DeletedAt time.Time             `gorm:"default:null"` // MariaDB has no year 1
 	IsDel     soft_delete.DeletedAt `gorm:"softDelete:flag,DeletedAtField:DeletedAt"`
+}
+
+type second struct {
+	ID        uint
+	Name      string
+	DeletedAt soft_delete.DeletedAt
 }
 
 type milli struct {
@@ -164,11 +176,17 @@ type milli struct {
 	DeletedAt soft_delete.DeletedAt `gorm:"softDelete:milli"`
 }
 
+type nano struct {
+	ID        uint
+	Name      string
+	DeletedAt soft_delete.DeletedAt `gorm:"softDelete:nano"`
+}
+
 func TestSoftDelete(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, d func() gorm.Dialector) {
 		db := open(t, d())
-		p := newPlugin(t, db, &flagged{}, &milli{})
+		p := newPlugin(t, db, &flagged{}, &second{}, &milli{}, &nano{})
 		if err := db.Use(p); err != nil {
 			t.Fatal(err)
 		}
@@ -178,10 +196,14 @@ func TestSoftDelete(t *testing.T) {
 		db.Unscoped().Model(&flagged{ID: 1}).Update("is_del", 0)
 		db.Unscoped().Delete(&flagged{ID: 1})
 		p.want(t, "insert flaggeds", "softdelete flaggeds", "restore flaggeds", "delete flaggeds")
-		db.Create(&milli{ID: 1})
-		db.Where("name = ?", "").Delete(&milli{})
-		db.Unscoped().Model(&milli{}).Where("id = 1").UpdateColumn("deleted_at", 0)
-		p.want(t, "insert millis", "softdelete millis", "restore millis")
+		for _, m := range []any{&second{ID: 1}, &milli{ID: 1}, &nano{ID: 1}} {
+			db.Create(m)
+			db.Where("name = ?", "").Delete(m)
+			db.Where("name = ?", "").Delete(m)
+			db.Unscoped().Model(m).Where("id = 1").UpdateColumn("deleted_at", 0)
+		}
+		p.want(t, "insert seconds", "softdelete seconds", "restore seconds", "insert millis", "softdelete millis", "restore millis",
+			"insert nanos", "softdelete nanos", "restore nanos")
 	})
 }
 
