@@ -18,15 +18,23 @@ import (
 	"github.com/gormtrail/audit/sqldriver"
 )
 
-// servers are databases by the name of their driver.
-var servers = []struct {
+type server struct {
 	name string
 	dsn  func(t testing.TB) string
-}{
-	{"sqlite", func(t testing.TB) string { return filepath.Join(t.TempDir(), "t.db") }},
-	{"pgx", testservers.PostgresSchema},
-	{"mysql", testservers.MariaDBDatabase},
 }
+
+// servers are databases by the name of their driver.
+var servers = func() []server {
+	all := []server{
+		{"sqlite", func(t testing.TB) string { return filepath.Join(t.TempDir(), "t.db") }},
+		{"pgx", testservers.PostgresSchema},
+		{"mysql", testservers.MariaDBDatabase},
+	}
+	if testservers.Long() {
+		all = append(all, server{"mysql", testservers.MySQLDatabase})
+	}
+	return all
+}()
 
 // pools opens a database without and with the driver wrapped.
 func pools(t testing.TB, name, dsn string) (plain, wrapped *sql.DB) {
