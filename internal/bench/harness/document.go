@@ -108,7 +108,7 @@ func share(n, percent int) int {
 func head(handles []*handle, unit string) string {
 	line, rule := "| "+unit+" |", "|---|"
 	for _, h := range handles {
-		line, rule = line+" "+h.variant.name+" |", rule+"---|"
+		line, rule = line+" "+h.variant.Name+" |", rule+"---|"
 	}
 	return line + "\n" + rule + "\n"
 }
@@ -119,13 +119,9 @@ func (s *section) ratios(handles []*handle, op operation, samples [][]sample) st
 	_, plain, _ := quartiles(milliseconds(samples[0]))
 	fmt.Fprintf(&line, "| %s | %.3f ms |", op.name, plain)
 	for n := 1; n < len(handles); n++ {
-		values := make([]float64, len(samples[n]))
-		for round := range values {
-			values[round] = float64(samples[n][round].time) / float64(samples[0][round].time)
-		}
-		low, middle, high := quartiles(values)
-		fmt.Fprintf(&line, " %.2f (%.2f–%.2f)", middle, low, high)
-		if limit := s.limits[handles[n].variant.name][op.name]; limit > 0 {
+		text, middle := ratio(samples[0], samples[n])
+		line.WriteString(" " + text)
+		if limit := s.limits[handles[n].variant.Name][op.name]; limit > 0 {
 			verdict := "met"
 			if middle > limit+0.005 {
 				verdict = "**not met**"
@@ -135,6 +131,16 @@ func (s *section) ratios(handles []*handle, op operation, samples [][]sample) st
 		line.WriteString(" |")
 	}
 	return line.String()
+}
+
+// ratio gives the median of the ratios of each round, as text with the quartiles.
+func ratio(plain, audited []sample) (text string, middle float64) {
+	values := make([]float64, len(audited))
+	for round := range values {
+		values[round] = float64(audited[round].time) / float64(plain[round].time)
+	}
+	low, middle, high := quartiles(values)
+	return fmt.Sprintf("%.2f (%.2f–%.2f)", middle, low, high), middle
 }
 
 func milliseconds(samples []sample) []float64 {

@@ -58,7 +58,7 @@ func TestRun_refusesNothingToMeasure(t *testing.T) {
 func TestRatios_areOfEachRound(t *testing.T) {
 	t.Parallel()
 	s := &section{limits: map[string]map[string]float64{"b": {opCreate: 1.5}, "c": {opCreate: 1.5}}}
-	handles := []*handle{{variant: variant{name: plainGORM}}, {variant: variant{name: "b"}}, {variant: variant{name: "c"}}, {variant: variant{name: "d"}}}
+	handles := []*handle{{variant: Variant{Name: plainGORM}}, {variant: Variant{Name: "b"}}, {variant: Variant{Name: "c"}}, {variant: Variant{Name: "d"}}}
 	of := func(times ...time.Duration) (out []sample) {
 		for _, d := range times {
 			out = append(out, sample{time: d * time.Millisecond})

@@ -22,14 +22,14 @@ type sample struct {
 
 // measure gives the samples of each handle, round by round.
 func measure(ctx context.Context, handles []*handle, op operation, rounds, writes int) ([][]sample, error) {
-	ctx = audit.WithActor(ctx, audit.Actor{ID: "7", Username: "john.doe", FullName: "John Doe"})
+	ctx = withActor(ctx)
 	samples := make([][]sample, len(handles))
 	for round := -1; round < rounds; round++ { // the first one warms up
 		for turn := range handles {
 			n := (turn + round + 1) % len(handles)
 			s, err := handles[n].turn(ctx, op, writes)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %s: %w", op.name, handles[n].variant.name, err)
+				return nil, fmt.Errorf("%s: %s: %w", op.name, handles[n].variant.Name, err)
 			}
 			if round >= 0 {
 				samples[n] = append(samples[n], s)
@@ -42,6 +42,10 @@ func measure(ctx context.Context, handles []*handle, op operation, rounds, write
 		}
 	}
 	return samples, nil
+}
+
+func withActor(ctx context.Context) context.Context {
+	return audit.WithActor(ctx, audit.Actor{ID: "7", Username: "john.doe", FullName: "John Doe"})
 }
 
 // turn makes the writes of one turn.
@@ -68,7 +72,7 @@ func (h *handle) turn(ctx context.Context, op operation, writes int) (s sample, 
 			before = h.usage()
 		}
 		began := time.Now()
-		err := op.write(db, rows, i)
+		err := op.write(db, h.variant.model, rows, i)
 		times[i] = time.Since(began)
 		if err != nil {
 			return s, err
@@ -141,7 +145,7 @@ func (s *section) handles(ctx context.Context, resident int) (handles []*handle,
 		}
 	}()
 	for _, v := range variants {
-		if v.name != plainGORM && !slices.Contains(s.variants, v.name) {
+		if v.Name != plainGORM && !slices.Contains(s.variants, v.Name) {
 			continue
 		}
 		h, err := openHandle(ctx, s, v, resident)

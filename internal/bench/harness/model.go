@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gorm.io/gorm"
@@ -42,8 +43,9 @@ type operation struct {
 	rows int
 	// there says that the rows must be there before.
 	there bool
-	// write is the i-th write of a turn to rows, which are there if there is set.
-	write func(db *gorm.DB, rows []Customer, i int) error
+	// write is the i-th write of a turn to rows, which are there if there is set; as gives the model that is
+	// written for a row.
+	write func(db *gorm.DB, as func(*Customer) any, rows []Customer, i int) error
 }
 
 // Names of the operations.
@@ -58,33 +60,39 @@ const (
 )
 
 // stamp makes each written value another one.
-var stamp int //nolint:gochecknoglobals // a counter of the one goroutine that writes
+var stamp atomic.Int64 //nolint:gochecknoglobals // a counter
 
 func change(db *gorm.DB) error {
-	stamp++
-	return db.Updates(map[string]any{"name": fmt.Sprintf("Changed %d", stamp), "balance": float64(stamp) + 0.5}).Error
+	n := stamp.Add(1)
+	return db.Updates(map[string]any{"name": fmt.Sprintf("Changed %d", n), "balance": float64(n) + 0.5}).Error
 }
 
 var operations = []operation{ //nolint:gochecknoglobals // a table
-	{opCreate, 1, false, func(db *gorm.DB, _ []Customer, i int) error { return db.Create(newCustomer(i)).Error }},
-	{opUpdate, 1, true, func(db *gorm.DB, rows []Customer, i int) error { return change(db.Model(&rows[i])) }},
-	{opSave, 1, true, func(db *gorm.DB, rows []Customer, i int) error {
-		stamp++
-		rows[i].Name, rows[i].Balance = fmt.Sprintf("Saved %d", stamp), float64(stamp)+0.5
-		return db.Save(&rows[i]).Error
+	{opCreate, 1, false, func(db *gorm.DB, as func(*Customer) any, _ []Customer, i int) error {
+		return db.Create(as(newCustomer(i))).Error
 	}},
-	{opDelete, 1, true, func(db *gorm.DB, rows []Customer, i int) error { return db.Delete(&rows[i]).Error }},
-	{opCreateMany, many, false, func(db *gorm.DB, _ []Customer, _ int) error {
+	{opUpdate, 1, true, func(db *gorm.DB, as func(*Customer) any, rows []Customer, i int) error {
+		return change(db.Model(as(&rows[i])))
+	}},
+	{opSave, 1, true, func(db *gorm.DB, as func(*Customer) any, rows []Customer, i int) error {
+		n := stamp.Add(1)
+		rows[i].Name, rows[i].Balance = fmt.Sprintf("Saved %d", n), float64(n)+0.5
+		return db.Save(as(&rows[i])).Error
+	}},
+	{opDelete, 1, true, func(db *gorm.DB, as func(*Customer) any, rows []Customer, i int) error {
+		return db.Delete(as(&rows[i])).Error
+	}},
+	{opCreateMany, many, false, func(db *gorm.DB, _ func(*Customer) any, _ []Customer, _ int) error {
 		batch := make([]*Customer, many)
 		for n := range batch {
 			batch[n] = newCustomer(n)
 		}
 		return db.Create(batch).Error
 	}},
-	{opUpdateMany, many, true, func(db *gorm.DB, _ []Customer, _ int) error {
+	{opUpdateMany, many, true, func(db *gorm.DB, _ func(*Customer) any, _ []Customer, _ int) error {
 		return change(db.Model(&Customer{}).Where("city = ?", city))
 	}},
-	{opDeleteMany, many, true, func(db *gorm.DB, _ []Customer, _ int) error {
+	{opDeleteMany, many, true, func(db *gorm.DB, _ func(*Customer) any, _ []Customer, _ int) error {
 		return db.Where("city = ?", city).Delete(&Customer{}).Error
 	}},
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 
 	"gorm.io/gorm"
@@ -17,9 +18,12 @@ import (
 // naively is how auditing is mostly written by hand: a SELECT before the write and one after it, in
 // callbacks, and one record for each row. It is not right: other writers come in between, it does not know
 // of a rollback, and the SELECTs see other rows than the write.
-type naively struct{ records int64 }
+type naively struct {
+	records int64
+	last    event.Record
+}
 
-func installNaive(db *gorm.DB) (installed, error) {
+func installNaive(db *gorm.DB) (Installed, error) {
 	n := &naively{}
 	c := db.Callback()
 	return n, errors.Join(
@@ -101,14 +105,14 @@ func (n *naively) after(db *gorm.DB) {
 		old[before[i].ID] = &before[i]
 	}
 	for _, id := range ids {
-		if err := n.record(old[id], after[id]); err != nil {
+		if err := n.record(id, old[id], after[id]); err != nil {
 			_ = db.AddError(err)
 		}
 	}
 }
 
-func (n *naively) record(before, after *Customer) error {
-	r := event.Record{LogID: event.NewID(time.Now()), Timestamp: time.Now(), Action: event.ActionChange, ObjectType: "customer"}
+func (n *naively) record(id uint, before, after *Customer) error {
+	r := event.Record{LogID: event.NewID(time.Now()), Timestamp: time.Now(), Action: event.ActionChange, ObjectType: "customer", ObjectID: strconv.FormatUint(uint64(id), 10)}
 	switch {
 	case before == nil:
 		r.Action = event.ActionAdd
@@ -136,15 +140,16 @@ func (n *naively) record(before, after *Customer) error {
 		}
 	}
 	n.records++
+	n.last = r
 	_, err := event.Encode(r)
 	return err
 }
 
-func (n *naively) check(rows int64) error {
+func (n *naively) Check(rows int64) error {
 	if n.records != rows {
 		return fmt.Errorf("%d records, want %d", n.records, rows)
 	}
 	return nil
 }
 
-func (n *naively) close(context.Context) error { return nil }
+func (n *naively) Close(context.Context) error { return nil }
