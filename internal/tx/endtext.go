@@ -140,10 +140,7 @@ func (e *textEnd) before() error {
 	e.held = make(map[*Unit][]Item, len(e.units))
 	for _, u := range e.units {
 		items := u.take()
-		u.mu.Lock()
-		written := u.written
-		u.mu.Unlock()
-		if len(items) > 0 && !written {
+		if len(items) > 0 && !u.isWritten() {
 			if err := u.hooks.BeforeCommit(u.ctx, e.conn, items); err != nil {
 				return err
 			}

@@ -108,6 +108,12 @@ func (u *Unit) isManual() bool {
 	return u.manual
 }
 
+func (u *Unit) isWritten() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.written
+}
+
 func (u *Unit) setManual(manual bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -192,7 +198,7 @@ func (u *Unit) finish(next state) (items []entry, onEnd []func(bool)) {
 // may have.
 func (u *Unit) commit(do func() error, next state, before bool) error {
 	items := u.take()
-	if before && len(items) > 0 && !u.written {
+	if before && len(items) > 0 && !u.isWritten() {
 		if err := u.hooks.BeforeCommit(u.ctx, u.conn, items); err != nil {
 			return &beforeCommitError{err}
 		}
