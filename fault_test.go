@@ -412,7 +412,7 @@ func TestFault63_openAndClose_leavesNothing(t *testing.T) { //nolint:paralleltes
 	for range rounds {
 		cycle()
 	}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for runtime.NumGoroutine() > before+5 && time.Now().Before(deadline) {
 		runtime.Gosched()
 	}

@@ -192,14 +192,14 @@ func run(t *testing.T, c *consumer.Consumer) (stop func()) {
 // wait waits until the condition holds.
 func wait(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(2 * time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("after 30 s still not: %s", what)
+			t.Fatalf("after 2 min still not: %s", what)
 		case <-tick.C:
 		}
 	}

@@ -84,7 +84,7 @@ func gaps(t testing.TB, s *Spool) []event.Gap {
 
 func waitUntil(t testing.TB, ask func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

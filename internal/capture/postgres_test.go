@@ -268,7 +268,7 @@ func TestPostgres_schemaPrefix(t *testing.T) {
 // waitBlocked waits until a session waits for another's lock.
 func waitBlocked(t *testing.T, db *gorm.DB, query string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		var n int64
 		if err := db.Raw("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE ?", "%"+query+"%").Scan(&n).Error; err != nil {
 			t.Fatal(err)

@@ -45,7 +45,7 @@ func TestRelay_sendsWhatWasLeft(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() { done <- Main(ctx, p) }()
-	read, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	read, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()
 	source, err := rabbit.NewSource(read, r.source, "reader", stream.SourceOptions{})
 	if err != nil {
