@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/tcpproxy"
+	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
 	"github.com/gormtrail/audit/store"
@@ -86,7 +86,7 @@ func TestAccounts_duringFaults(t *testing.T) {
 	through.ConnectTimeout = 2 * time.Second
 	quiet := slog.New(slog.DiscardHandler)
 	records := 1500
-	if os.Getenv("AUDIT_TEST_LONG") != "" {
+	if testservers.Long() {
 		records = 20_000
 	}
 

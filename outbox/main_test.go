@@ -61,13 +61,13 @@ func kinds() []database {
 		{"postgres", testservers.PostgresSchema, postgres.Open},
 		{"mariadb", testservers.MariaDBDatabase, mysql.Open},
 	}
-	if os.Getenv("MYSQL_DSN") != "" || long() {
+	if long() { // make test does not start MySQL
 		all = append(all, database{"mysql", testservers.MySQLDatabase, mysql.Open})
 	}
 	return all
 }
 
-func long() bool { return os.Getenv("AUDIT_TEST_LONG") == "1" }
+func long() bool { return testservers.Long() }
 
 // count gives the number of a short run, or of a long one.
 func count(short, full int) int {

@@ -1,8 +1,9 @@
+//go:build long
+
 package relay_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -15,9 +16,6 @@ import (
 // replica on each; the node of its leader is killed during traffic, and comes back.
 func TestCluster_leaderKilled(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("AUDIT_TEST_LONG") == "" {
-		return
-	}
 	var hosts []string
 	nodes := []string{"rabbitmq", "rabbitmq2", "rabbitmq3"}
 	cluster := testservers.Own(t, nodes...)

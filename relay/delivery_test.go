@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/oracle"
+	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -20,7 +20,7 @@ import (
 
 // count gives the number for make test, or that for make test-long.
 func count(short, long int) int {
-	if os.Getenv("AUDIT_TEST_LONG") != "" {
+	if testservers.Long() {
 		return long
 	}
 	return short

@@ -25,6 +25,7 @@ long)
 	names+=(mysql opensearch2 opensearch-secure)
 	need+=,MySQL
 	timeout=60m
+	tags=long
 	;;
 *)
 	sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p}' "$0" >&2
@@ -67,7 +68,7 @@ go build -o .services/testsummary ./internal/testsummary
 
 run() { # run FOLDER: the tests of one module
 	# shellcheck disable=SC2086  # TEST_ARGS are several words
-	go -C "$1" test -race -json -p "${TEST_P:-3}" -timeout "${TEST_TIMEOUT:-$timeout}" ${TEST_ARGS:-} ./...
+	go -C "$1" test -race -json -tags "${tags:-}" -p "${TEST_P:-3}" -timeout "${TEST_TIMEOUT:-$timeout}" ${TEST_ARGS:-} ./...
 }
 all() {
 	local rc=0 module

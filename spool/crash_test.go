@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/testservers"
 )
 
 // long asks for the full counts.
-func long() bool { return os.Getenv("AUDIT_TEST_LONG") != "" }
+func long() bool { return testservers.Long() }
 
 // modelStream is what a broker makes of what it gets: it takes sequences that rise within a producer name,
 // and drops the others without a word.

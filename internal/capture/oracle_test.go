@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/gormtrail/audit/internal/capture"
 	"github.com/gormtrail/audit/internal/oracle"
+	"github.com/gormtrail/audit/internal/testservers"
 )
 
 // observed is what the caller sees of a call.
@@ -231,7 +231,7 @@ func allCalls() []call {
 }
 
 // long reports whether every configuration is run with every kind of sink.
-func long() bool { return os.Getenv("AUDIT_TEST_LONG") != "" }
+func long() bool { return testservers.Long() }
 
 func compare(t *testing.T, s *runs, c call, seen []string, before, after oracle.Snapshot) {
 	t.Helper()
