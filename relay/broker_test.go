@@ -39,8 +39,7 @@ func ownStreams(t *testing.T, broker *testservers.Server, n int) []rabbit.Config
 }
 
 // TestBroker kills, freezes and fills a broker of its own, one thing after the other.
-func TestBroker(t *testing.T) {
-	t.Parallel()
+func TestBroker(t *testing.T) { //nolint:paralleltest // counts all goroutines
 	broker := testservers.Own(t, "rabbitmq")
 	const name = "rabbitmq"
 	streams := ownStreams(t, broker, 5)
