@@ -141,32 +141,45 @@ func (r *repair[O]) untouched(m checkpoint.Range) []checkpoint.Range {
 func (r *repair[O]) mend(ctx context.Context, m checkpoint.Range) (done bool) {
 	log := r.config.Relay.Logger.With(slog.String("producer", r.queue.Producer()))
 	if kept := r.queue.Kept(); kept > m.From {
-		gone := checkpoint.Range{From: m.From, To: min(m.To, kept-1)}
-		log.ErrorContext(ctx, "relay: the stream has lost records that are kept no more",
-			slog.Uint64("from_seq", gone.From), slog.Uint64("to_seq", gone.To))
-		r.queue.Lost(gone.From, gone.To, event.GapStream)
-		r.mended = append(r.mended, mended{gone, r.config.Relay.Now().AddDate(100, 0, 0)}) // said once is enough
+		r.gone(ctx, log, checkpoint.Range{From: m.From, To: min(m.To, kept-1)})
 		if m.From = kept; m.From > m.To {
 			return true
 		}
 	}
 	log.WarnContext(ctx, "relay: the stream has lost records, sending them again", slog.Uint64("from_seq", m.From), slog.Uint64("to_seq", m.To))
-	if err := r.send(ctx, m); err != nil && ctx.Err() == nil {
-		log.ErrorContext(ctx, "relay: cannot send again what the stream has lost", slog.Any("error", err))
+	sent, err := r.send(ctx, m)
+	if err != nil || ctx.Err() != nil {
+		if ctx.Err() == nil {
+			log.ErrorContext(ctx, "relay: cannot send again what the stream has lost", slog.Any("error", err))
+		}
 		return false
+	}
+	if sent < m.Len() { // the oldest went while it was on its way
+		r.gone(ctx, log, checkpoint.Range{From: m.From, To: m.To - sent})
 	}
 	return true
 }
 
-func (r *repair[O]) send(ctx context.Context, m checkpoint.Range) (err error) {
+// gone says of the range that it is kept no more, once.
+func (r *repair[O]) gone(ctx context.Context, log *slog.Logger, m checkpoint.Range) {
+	log.ErrorContext(ctx, "relay: the stream has lost records that are kept no more", slog.Uint64("from_seq", m.From), slog.Uint64("to_seq", m.To))
+	r.queue.Lost(m.From, m.To, event.GapStream)
+	r.mended = append(r.mended, mended{m, r.config.Relay.Now().AddDate(100, 0, 0)})
+}
+
+// send gives how many records were sent again.
+func (r *repair[O]) send(ctx context.Context, m checkpoint.Range) (sent uint64, err error) {
 	queue, err := r.queue.Refill(m.From, m.To)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, queue.Close()) }()
 	again, err := New(queue, r.dial, r.config.Relay)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return again.Run(ctx)
+	if err := again.Run(ctx); err != nil {
+		return 0, err
+	}
+	return again.Stats().Confirmed, nil
 }
