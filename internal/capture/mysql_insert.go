@@ -248,7 +248,7 @@ func (d mysql) pairInsert(w *write, u, look *upsert, before, after *images, res 
 	for _, row := range added {
 		if certain {
 			w.add(Insert, nil, row, "")
-		} else if !w.changesNothing() {
+		} else if (err != nil || n > 0) && !w.changesNothing() { // 0: it had these values
 			w.add(Update, nil, row, NoteNoBefore)
 		}
 	}
