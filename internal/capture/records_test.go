@@ -301,9 +301,15 @@ func keyIn(rows map[string]oracle.Row, t oracle.Table, row oracle.Row) string {
 }
 
 // replayRecords applies records to the tables as they can show them.
-func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (end oracle.Snapshot, wrong []string) {
-	end = start
+func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (end oracle.Snapshot, doubts map[string][]string, wrong []string) {
+	end, doubts = start, map[string][]string{}
 	for i, r := range records {
+		if r.Extra[audit.ExtraNote] == capture.NoteNoBefore && r.Action == event.ActionChange {
+			// Such a record says that the row changed, and no value: what it has now, the next record tells, or
+			// the table.
+			doubts[tableName(r)] = append(doubts[tableName(r)], r.ObjectID)
+			continue
+		}
 		if r.IsTruncated || r.Outcome == "unknown" {
 			wrong = append(wrong, fmt.Sprintf("record %d is not certain: %+v", i, r))
 		}
@@ -320,13 +326,29 @@ func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (en
 			continue
 		}
 		trustTimes(end, c, lone)
+		if slices.Contains(doubts[tableName(r)], r.ObjectID) {
+			trustValues(end, c)
+		}
 		var w []string
 		end, w = end.Replay([]oracle.Change{c}, allTables...)
 		for _, s := range w {
 			wrong = append(wrong, fmt.Sprintf("record %d: %s\n  %v %s", i, s, r.Extra, recordLines([]event.Record{r})))
 		}
 	}
-	return end, wrong
+	return end, doubts, wrong
+}
+
+// trustValues takes what a doubtful row was from the record.
+func trustValues(tables oracle.Snapshot, c oracle.Change) {
+	t, _ := tableOf(c.Table)
+	for key, row := range tables[t.Name] {
+		if row["id"] != c.Before["id"] && row["id"] != c.Key["id"] {
+			continue
+		}
+		row = maps.Clone(row)
+		maps.Copy(row, c.Before)
+		tables[t.Name][key] = row
+	}
 }
 
 // tableName gives the name of a record's table.
@@ -372,10 +394,17 @@ func settle(replayed, real oracle.Snapshot) {
 // compareRecords says whether records lead from the one snapshot to the other, and name all that changed.
 // lone says that there were changes of nothing but the time of an update, which have none.
 func compareRecords(before, after oracle.Snapshot, records []event.Record, lone bool) (problems []string) {
-	replayed, wrong := replayRecords(asRecorded(before), records, lone)
+	replayed, doubts, wrong := replayRecords(asRecorded(before), records, lone)
 	problems = append(problems, wrong...)
 	want := asRecorded(after)
 	settle(replayed, want)
+	for table, ids := range doubts {
+		for key, row := range want[table] {
+			if replayed[table][key] != nil && slices.Contains(ids, row["id"]) {
+				replayed[table][key] = maps.Clone(row)
+			}
+		}
+	}
 	forgetTimes(replayed, want, lone)
 	if diff := cmp.Diff(want, replayed); diff != "" {
 		problems = append(problems, "the records do not lead to the tables (-tables +records):\n"+diff)
