@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// EnvFile is the variable that names the file, for applications that are configured by the environment.
-const EnvFile = "AUDIT_LOG_FILE"
-
 // Config is the configuration of a Log. The zero value has the defaults.
 type Config struct {
 	// MaxSize is the size in MiB at which a file is rotated.

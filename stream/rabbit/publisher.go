@@ -26,23 +26,22 @@ const (
 // reconnecting one gives newer sequences to the broker before it resends older ones, which the broker
 // then takes for duplicates, confirms and drops.
 type Publisher struct {
+	failing
+
 	config   Config
 	env      *client.Environment
 	producer *client.Producer
 
 	frames  chan []stream.Message // to the sending goroutine, which may block in a write
 	results chan error
-	done    chan struct{}
 	ended   sync.WaitGroup
 
 	confirmed chan uint64
 	room      chan struct{} // the window has become smaller
 
-	mu      sync.Mutex
 	window  window
 	lastSeq uint64
-	err     error // not nil: done is closed
-	lost    bool  // the client has closed the producer itself
+	lost    bool // the client has closed the producer itself
 	closing sync.Once
 }
 
@@ -77,7 +76,7 @@ func NewPublisher(ctx context.Context, config Config, producerName string) (*Pub
 	}
 	p := &Publisher{
 		config: config, env: env, producer: producer,
-		frames: make(chan []stream.Message), results: make(chan error, 1), done: make(chan struct{}),
+		frames: make(chan []stream.Message), results: make(chan error, 1), failing: failing{done: make(chan struct{})},
 		confirmed: make(chan uint64, 1), room: make(chan struct{}, 1),
 	}
 	// The client loses confirms that come before it is told where to send them.
@@ -261,29 +260,8 @@ func (p *Publisher) take(statuses []*client.ConfirmationStatus) {
 	}
 }
 
-// fail marks the publisher as unusable with the first error, and gives that.
-func (p *Publisher) fail(err error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.err == nil {
-		p.err = err
-		close(p.done)
-	}
-	return p.err
-}
-
 // Confirmed implements stream.Publisher.
 func (p *Publisher) Confirmed() <-chan uint64 { return p.confirmed }
-
-// Done implements stream.Publisher.
-func (p *Publisher) Done() <-chan struct{} { return p.done }
-
-// Err implements stream.Publisher.
-func (p *Publisher) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
-}
 
 // Close implements stream.Publisher.
 func (p *Publisher) Close() error {

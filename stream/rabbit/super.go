@@ -19,21 +19,20 @@ import (
 // that the records of one object keep their order. Sequences rise within each partition as they do
 // within the queue, so that each partition drops by itself what is published again.
 type SuperPublisher struct {
+	failing
+
 	partitions []stream.Publisher
 	route      func(m stream.Message) int
 
 	confirmed chan uint64
 	room      chan struct{}
-	done      chan struct{}
 	ended     sync.WaitGroup
 
 	lastSeq uint64              // only Publish uses it
 	ahead   map[uint64]struct{} // handed over, though a message before them was too large
 
-	mu      sync.Mutex
 	open    []placed // unconfirmed, in order over all partitions
 	upTo    []uint64 // confirmed, per partition
-	err     error    // not nil: done is closed
 	closing sync.Once
 }
 
@@ -96,7 +95,7 @@ func NewSuperPublisher(ctx context.Context, config Config, producerName string) 
 func newSuperPublisher(ends []stream.Publisher, route func(m stream.Message) int) *SuperPublisher {
 	p := &SuperPublisher{
 		partitions: ends, route: route, upTo: make([]uint64, len(ends)),
-		confirmed: make(chan uint64, 1), room: make(chan struct{}, 1), done: make(chan struct{}),
+		confirmed: make(chan uint64, 1), room: make(chan struct{}, 1), failing: failing{done: make(chan struct{})},
 		ahead: make(map[uint64]struct{}),
 	}
 	for i := range ends {
@@ -276,29 +275,8 @@ func (p *SuperPublisher) advance() {
 	}
 }
 
-// fail marks the publisher as unusable with the first error, and gives that.
-func (p *SuperPublisher) fail(err error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.err == nil {
-		p.err = err
-		close(p.done)
-	}
-	return p.err
-}
-
 // Confirmed implements stream.Publisher.
 func (p *SuperPublisher) Confirmed() <-chan uint64 { return p.confirmed }
-
-// Done implements stream.Publisher.
-func (p *SuperPublisher) Done() <-chan struct{} { return p.done }
-
-// Err implements stream.Publisher.
-func (p *SuperPublisher) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
-}
 
 // Close implements stream.Publisher.
 func (p *SuperPublisher) Close() error {
