@@ -21,7 +21,8 @@ const (
 	// recorded one by one: their number, and its text without values.
 	ExtraRows      = "rows"
 	ExtraStatement = "statement"
-	// ExtraNote says why an update has no values.
+	// ExtraNote says what is not certain of a change, such as "no before image": the row was there, how it
+	// looked is not known, and changes has the new values of all columns, without old ones.
 	ExtraNote = "note"
 )
 
@@ -247,40 +248,31 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 		}
 	}
 	before, after := p.before, p.after
-	if p.op == capture.SoftDelete || p.op == capture.Delete {
+	if p.op == capture.Delete {
 		after = nil
 	}
-	columns := p.columns
-	if before == nil || after == nil {
-		columns = t.all()
-	}
-	if p.entry != nil && p.entry.columns != nil {
-		columns = p.entry.columns
-	}
-	if p.entry != nil && p.entry.bare {
-		columns = nil
-	}
-	if p.rel != nil {
-		columns = nil
-	} else if p.op == capture.Update && p.entry == nil && (before == nil || after == nil) {
-		// Half an image would read as if all columns had changed from or to nothing.
-		columns = nil
+	if p.note != "" {
 		setExtra(r, ExtraNote, p.note)
 	}
-	sh := &shower{rules: &h.auditor.rules, failed: h.modelFailed(ctx)}
 	var rows []event.MessageRow
 	onlyMarks := true
-	r.Changes = make([]event.Change, len(columns))
-	r.ChangedFields = make([]string, len(columns))
-	if before != nil && after != nil {
-		rows = make([]event.MessageRow, 0, len(columns))
+	show := p.shown()
+	r.Changes = make([]event.Change, len(show))
+	r.ChangedFields = make([]string, len(show))
+	if before != nil && after != nil && r.Action != event.ActionDelete {
+		rows = make([]event.MessageRow, 0, len(show))
 	}
-	for n, i := range columns {
+	sh := &shower{rules: &h.auditor.rules, failed: h.modelFailed(ctx)}
+	for n, i := range show {
 		c := &t.columns[i]
 		ch := &r.Changes[n]
-		*ch = sh.change(c, i, before, after)
+		now := after
+		if p.op == capture.SoftDelete && before != nil && !slices.Contains(p.columns, i) {
+			now = nil // what the statement left alone is gone
+		}
+		*ch = sh.change(c, i, before, now)
 		r.ChangedFields[n] = c.name
-		if before != nil && after != nil {
+		if rows != nil {
 			rows = sh.rows(rows, c, i, before, after, ch)
 			onlyMarks = onlyMarks && (c.soft || c.auto)
 		}
@@ -298,6 +290,21 @@ func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 		}
 		r.ChangeMessage = event.TextMessage(textFor(r.Action))
 	}
+}
+
+// shown gives the columns that the record lists. Of a row that was marked as deleted these are all, as of one
+// that is gone: with the old values, and beside them the new ones of what the same statement changed. If there
+// is but one image, it is listed whole: which of its columns changed is not known.
+func (p *pending) shown() []int {
+	switch {
+	case p.rel != nil, p.entry != nil && p.entry.bare:
+		return nil
+	case p.entry != nil && p.entry.columns != nil:
+		return p.entry.columns
+	case p.before == nil || p.after == nil || p.op == capture.SoftDelete || p.op == capture.Delete:
+		return p.table.all()
+	}
+	return p.columns
 }
 
 // simpleMessages are the messages of changes of rows, which are the same for all.

@@ -144,7 +144,9 @@ type Change struct {
 	// Type is one of the Type constants: how Old and New are to be read.
 	Type string `json:"type,omitempty"`
 	// Old and New are JSON values. A nil slice is "no such value" (Old of an ADD, New of a DELETE)
-	// and is left out; a database NULL is the JSON null.
+	// and is left out; a database NULL is the JSON null. The DELETE of a row that is only marked as
+	// deleted has New of the columns that the statement set, the mark among them. A CHANGE without any Old
+	// is of a row of which it is not known how it looked before.
 	Old json.RawMessage `json:"old,omitempty"`
 	New json.RawMessage `json:"new,omitempty"`
 	// Redacted says that Old and New were replaced by a mask.

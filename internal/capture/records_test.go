@@ -32,7 +32,7 @@ type LabelMember struct {
 	MemberID uint `gorm:"primaryKey;autoIncrement:false"`
 }
 
-const redacted, gone = "[REDACTED]", "deleted"
+const redacted = "[REDACTED]"
 
 // What records do not show, and how they show what the drivers give in different ways.
 var (
@@ -172,8 +172,6 @@ var number = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
 func plainWord(t oracle.Table, column, word string) string {
 	at := t.Name + "." + column
 	switch {
-	case column == t.Soft && t.Deleted(oracle.Row{column: word}):
-		return gone
 	case word == "NULL":
 		return word
 	case maskedColumns[at]:
@@ -235,7 +233,7 @@ func jsonWord(t oracle.Table, column string, value json.RawMessage) string {
 }
 
 // recorded gives a record as a change of the tables, as they are when it is applied.
-func recorded(r event.Record, tables oracle.Snapshot) (c oracle.Change, wrong string) {
+func recorded(r event.Record) (c oracle.Change, wrong string) {
 	t, ok := tableOf(r.Table)
 	if !ok {
 		return c, "unknown table " + r.Table
@@ -266,25 +264,25 @@ func recorded(r event.Record, tables oracle.Snapshot) (c oracle.Change, wrong st
 			return c, "ADD with old values"
 		}
 		c.Before, c.Key, c.Op = nil, nil, "insert"
-		// A row that was there before was really deleted, if it is not marked as that.
-		k := keyIn(tables[t.Name], t, c.After)
-		if old := tables[t.Name][k]; k != "" && t.Soft != "" && old[t.Soft] == gone {
-			delete(tables[t.Name], k)
-		}
 	case event.ActionDelete:
-		if len(c.After) > 0 {
-			return c, "DELETE with new values"
+		// A row that was only marked has the new values of what the statement changed: the mark, and more.
+		if len(c.After) == 0 {
+			c.After, c.Key, c.Op = nil, nil, "delete"
+			break
 		}
-		c.After, c.Key, c.Op = nil, nil, "delete"
-		if t.Soft != "" && c.Before[t.Soft] != gone {
-			// Whether the row was marked or removed only the table shows.
-			c.After, c.Op = maps.Clone(c.Before), "softdelete"
-			c.After[t.Soft] = gone
-		}
+		marked := maps.Clone(c.Before)
+		maps.Copy(marked, c.After)
+		c.After, c.Key, c.Op = marked, nil, "softdelete"
 	case event.ActionRestore:
 		c.Op = "restore"
 	case event.ActionChange:
 		c.Op = "update"
+		if r.Extra[audit.ExtraNote] == capture.NoteNoBefore {
+			if len(c.Before) > 0 {
+				return c, "no before image, and old values"
+			}
+			c.Before, c.Key, c.NoBefore = nil, nil, true
+		}
 	default:
 		return c, fmt.Sprintf("action %s", r.Action)
 	}
@@ -301,20 +299,14 @@ func keyIn(rows map[string]oracle.Row, t oracle.Table, row oracle.Row) string {
 }
 
 // replayRecords applies records to the tables as they can show them.
-func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (end oracle.Snapshot, doubts map[string][]string, wrong []string) {
-	end, doubts = start, map[string][]string{}
+func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (end oracle.Snapshot, wrong []string) {
+	end = start
 	for i, r := range records {
-		if r.Extra[audit.ExtraNote] == capture.NoteNoBefore && r.Action == event.ActionChange {
-			// Such a record says that the row changed, and no value: what it has now, the next record tells, or
-			// the table.
-			doubts[tableName(r)] = append(doubts[tableName(r)], r.ObjectID)
-			continue
-		}
 		if r.IsTruncated || r.Outcome == "unknown" {
 			wrong = append(wrong, fmt.Sprintf("record %d is not certain: %+v", i, r))
 		}
 		end, _ = end.Replay(nil)
-		c, bad := recorded(r, end)
+		c, bad := recorded(r)
 		if bad != "" {
 			wrong = append(wrong, fmt.Sprintf("record %d: %s", i, bad))
 			continue
@@ -325,9 +317,8 @@ func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (en
 		if onlyMasked(c) {
 			continue
 		}
-		trustTimes(end, c, lone)
-		if slices.Contains(doubts[tableName(r)], r.ObjectID) {
-			trustValues(end, c)
+		if lone {
+			trustTimes(end, c)
 		}
 		var w []string
 		end, w = end.Replay([]oracle.Change{c}, allTables...)
@@ -335,27 +326,14 @@ func replayRecords(start oracle.Snapshot, records []event.Record, lone bool) (en
 			wrong = append(wrong, fmt.Sprintf("record %d: %s\n  %v %s", i, s, r.Extra, recordLines([]event.Record{r})))
 		}
 	}
-	return end, doubts, wrong
-}
-
-// trustValues takes what a doubtful row was from the record.
-func trustValues(tables oracle.Snapshot, c oracle.Change) {
-	t, _ := tableOf(c.Table)
-	for key, row := range tables[t.Name] {
-		if row["id"] != c.Before["id"] && row["id"] != c.Key["id"] {
-			continue
-		}
-		row = maps.Clone(row)
-		maps.Copy(row, c.Before)
-		tables[t.Name][key] = row
-	}
+	return end, wrong
 }
 
 // tableName gives the name of a record's table.
 func tableName(r event.Record) string { return r.Table[strings.LastIndexByte(r.Table, '.')+1:] }
 
 // trustTimes takes the time of the last update of a row from the record, where no other record says it.
-func trustTimes(tables oracle.Snapshot, c oracle.Change, lone bool) {
+func trustTimes(tables oracle.Snapshot, c oracle.Change) {
 	t, _ := tableOf(c.Table)
 	was := maps.Clone(c.Before)
 	for name, v := range c.Key {
@@ -364,8 +342,8 @@ func trustTimes(tables oracle.Snapshot, c oracle.Change, lone bool) {
 		}
 	}
 	k := keyIn(tables[t.Name], t, was)
-	if row := tables[t.Name][k]; k != "" && (lone || t.Soft != "" && row[t.Soft] == gone) {
-		row = maps.Clone(row)
+	if k != "" {
+		row := maps.Clone(tables[t.Name][k])
 		tables[t.Name][k] = row
 		for column, v := range c.Before {
 			if autoColumns[t.Name+"."+column] {
@@ -380,32 +358,15 @@ func onlyMasked(c oracle.Change) bool {
 	return c.Key != nil && len(c.Before) > 0 && maps.Equal(c.Before, c.After)
 }
 
-// settle takes rows out of the replayed tables that are deleted in both, but in one of them only marked.
-func settle(replayed, real oracle.Snapshot) {
-	for _, t := range allTables {
-		for k, row := range replayed[t.Name] {
-			if _, there := real[t.Name][k]; !there && t.Soft != "" && row[t.Soft] == gone {
-				delete(replayed[t.Name], k)
-			}
-		}
-	}
-}
-
 // compareRecords says whether records lead from the one snapshot to the other, and name all that changed.
 // lone says that there were changes of nothing but the time of an update, which have none.
 func compareRecords(before, after oracle.Snapshot, records []event.Record, lone bool) (problems []string) {
-	replayed, doubts, wrong := replayRecords(asRecorded(before), records, lone)
+	replayed, wrong := replayRecords(asRecorded(before), records, lone)
 	problems = append(problems, wrong...)
 	want := asRecorded(after)
-	settle(replayed, want)
-	for table, ids := range doubts {
-		for key, row := range want[table] {
-			if replayed[table][key] != nil && slices.Contains(ids, row["id"]) {
-				replayed[table][key] = maps.Clone(row)
-			}
-		}
+	if lone {
+		forgetTimes(replayed, want)
 	}
-	forgetTimes(replayed, want, lone)
 	if diff := cmp.Diff(want, replayed); diff != "" {
 		problems = append(problems, "the records do not lead to the tables (-tables +records):\n"+diff)
 	}
@@ -417,7 +378,7 @@ func compareRecords(before, after oracle.Snapshot, records []event.Record, lone 
 			}
 			for column := range was {
 				at := t.Name + "." + column
-				if was[column] == is[column] || excludedColumns[at] || autoColumns[at] || column == t.Soft {
+				if was[column] == is[column] || excludedColumns[at] || autoColumns[at] {
 					continue
 				}
 				if !slices.ContainsFunc(records, func(r event.Record) bool {
@@ -432,12 +393,12 @@ func compareRecords(before, after oracle.Snapshot, records []event.Record, lone 
 }
 
 // forgetTimes takes the columns that GORM sets with every update from rows as they really are: changes of
-// nothing else have no record, and the record of a delete has the row as it was.
-func forgetTimes(replayed, want oracle.Snapshot, lone bool) {
+// nothing else have no record.
+func forgetTimes(replayed, want oracle.Snapshot) {
 	for _, t := range allTables {
 		for key, row := range want[t.Name] {
 			r := replayed[t.Name][key]
-			if r == nil || !lone && (t.Soft == "" || row[t.Soft] != gone) {
+			if r == nil {
 				continue
 			}
 			for column := range row {
