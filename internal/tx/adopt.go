@@ -36,7 +36,7 @@ func (t *Tx) WhenGivenUp(cause error) {
 		return // its driver will tell
 	}
 	runtime.AddCleanup(t, func(u *Unit) {
-		if len(u.take()) > 0 {
+		if len(u.Items()) > 0 {
 			go u.Abandon(cause) // the hooks take their time
 		}
 	}, t.unit)

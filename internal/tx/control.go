@@ -79,7 +79,7 @@ func (u *Unit) follow(c control) {
 	case verbDefine:
 		_ = u.commit(done, loose, false)
 	case verbPrepare:
-		u.settle(Unknown, errPrepared, u.take(), loose)
+		u.settle(Unknown, errPrepared, u.Items(), loose)
 	case verbAutocommitOff, verbAutocommitOn:
 		if c.verb == verbAutocommitOn && manual {
 			_ = u.commit(done, loose, false)

@@ -91,7 +91,7 @@ func (e *textEnd) usable() bool {
 		return e.open()
 	}
 	for _, u := range e.units {
-		if len(u.take()) > 0 {
+		if len(u.Items()) > 0 {
 			return e.send("SELECT 1") == nil
 		}
 	}
@@ -139,7 +139,7 @@ func (e *textEnd) guards() bool {
 func (e *textEnd) before() error {
 	e.held = make(map[*Unit][]Item, len(e.units))
 	for _, u := range e.units {
-		items := u.take()
+		items := u.Items()
 		if len(items) > 0 && !u.isWritten() {
 			if err := u.hooks.BeforeCommit(u.ctx, e.conn, items); err != nil {
 				return err

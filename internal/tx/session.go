@@ -148,7 +148,7 @@ func (s *Session) commit(do, undo func() error, next state) error {
 	}
 	var held []holding
 	for _, u := range s.ours() {
-		h := holding{u, u.take()}
+		h := holding{u, u.Items()}
 		if len(h.items) > 0 {
 			if err := u.hooks.BeforeCommit(u.ctx, s.conn, h.items); err != nil {
 				return errors.Join(err, s.rollback(undo, next))

@@ -170,8 +170,9 @@ func (u *Unit) Discard() {
 	_ = u.rollback(func() error { return nil }, ended)
 }
 
-// take gives the items held, in order. They stay until drop, so that the hooks run without the lock.
-func (u *Unit) take() []Item {
+// Items gives the items held, in order, none once the unit has ended. They stay held, so that the hooks run
+// without the lock.
+func (u *Unit) Items() []Item {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.state != open || len(u.items) == 0 {
@@ -197,7 +198,7 @@ func (u *Unit) finish(next state) (items []entry, onEnd []func(bool)) {
 // commit runs the step before commit, then do, which commits, and releases the items if it succeeded, or
 // may have.
 func (u *Unit) commit(do func() error, next state, before bool) error {
-	items := u.take()
+	items := u.Items()
 	if before && len(items) > 0 && !u.isWritten() {
 		if err := u.hooks.BeforeCommit(u.ctx, u.conn, items); err != nil {
 			return &beforeCommitError{err}
