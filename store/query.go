@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -77,9 +78,15 @@ const (
 	FieldTxID        Field = "tx_id"
 	// FieldChangedField holds if the column is among the changed ones.
 	FieldChangedField Field = "changed_fields"
+
+	// FieldChange holds if a field was changed from one value to another; make such filters with Changed.
+	// FieldExtra holds if a field of the application's own has a value; make such filters with Extra. Both
+	// have tokens for values, and are not among Fields.
+	FieldChange Field = "change"
+	FieldExtra  Field = "extra"
 )
 
-// Fields gives all fields that can be filtered by.
+// Fields gives all fields that can be filtered by with plain values.
 func Fields() []Field {
 	return []Field{
 		FieldLogID, FieldUserID, FieldUsername, FieldFullName, FieldAction, FieldObjectType, FieldObjectID,
@@ -99,12 +106,7 @@ func (f Field) Folds() bool {
 }
 
 func (f Field) known() bool {
-	for _, k := range Fields() {
-		if f == k {
-			return true
-		}
-	}
-	return false
+	return f == FieldChange || f == FieldExtra || slices.Contains(Fields(), f)
 }
 
 // Terms gives the terms of the Text. If never is true, the Text finds nothing.

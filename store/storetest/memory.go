@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/gormtrail/audit/event"
@@ -20,6 +19,14 @@ type Memory struct {
 	mu      sync.RWMutex
 	records []event.Record
 }
+
+var (
+	_ Store              = (*Memory)(nil)
+	_ store.Counter      = (*Memory)(nil)
+	_ store.Faceter      = (*Memory)(nil)
+	_ store.Histogrammer = (*Memory)(nil)
+	_ store.Feed         = (*Memory)(nil)
+)
 
 // NewMemory gives a store that holds records.
 func NewMemory(records ...event.Record) *Memory {
@@ -132,23 +139,22 @@ func passesAll(r event.Record, filters []store.Filter) bool {
 }
 
 func passes(r event.Record, f store.Filter) bool {
-	norm := func(s string) string {
-		if f.Field.Folds() {
-			return strings.ToUpper(store.Fold(s))
-		}
-		if a, err := netip.ParseAddr(s); err == nil && f.Field == store.FieldIPAddress {
-			return a.String() // an address is an address, however it is written
-		}
-		return s
-	}
 	for _, have := range valuesOf(r, f.Field) {
 		for _, want := range f.Values {
-			if have != "" && norm(have) == norm(want) {
+			if have != "" && compared(f.Field, have) == compared(f.Field, want) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// shortAddress gives an address in its shortest form: an address is an address, however it is written.
+func shortAddress(s string) string {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.Unmap().String()
+	}
+	return s
 }
 
 func valuesOf(r event.Record, f store.Field) []string {
@@ -189,6 +195,10 @@ func valuesOf(r event.Record, f store.Field) []string {
 		return []string{r.TxID}
 	case store.FieldChangedField:
 		return r.ChangedFields
+	case store.FieldChange:
+		return store.ChangeTokens(r)
+	case store.FieldExtra:
+		return store.ExtraTokens(r)
 	}
 	return nil
 }
