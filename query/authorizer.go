@@ -15,10 +15,23 @@ import (
 // Operation is what a caller wants to do.
 type Operation string
 
-// The operations that an Authorizer is asked about.
+// The operations that an Authorizer is asked about. Each shows records or what is counted from them, but
+// for OperationMeta.
 const (
-	OperationSearch Operation = "search" // list records
-	OperationDetail Operation = "detail" // read one record in full
+	OperationSearch    Operation = "search"    // list records
+	OperationDetail    Operation = "detail"    // read one record in full
+	OperationContext   Operation = "context"   // list the records around a record
+	OperationHistory   Operation = "history"   // read the records of an object in full
+	OperationState     Operation = "state"     // read an object as it was
+	OperationUser      Operation = "user"      // see what a user did, in numbers
+	OperationBatch     Operation = "batch"     // see the summary of a batch, and list its records
+	OperationCount     Operation = "count"     // count records
+	OperationFacets    Operation = "facets"    // see which values occur how often
+	OperationHistogram Operation = "histogram" // see how many records there are over time
+	OperationExport    Operation = "export"    // take out records in full
+	OperationTail      Operation = "tail"      // see records in full as they arrive
+	OperationChanges   Operation = "changes"   // read records in full in the order of arrival
+	OperationMeta      Operation = "meta"      // read what the service can do
 )
 
 // Authorizer decides about every request to the trail.
@@ -43,6 +56,10 @@ type Grant struct {
 	// Principal names the caller, in logs and for the limit of requests at once. Cursors of one
 	// principal are of no use to another. Required.
 	Principal string
+	// UserID is the caller's id in the records that Options.Access makes of their reading.
+	//
+	// Defaults to Principal.
+	UserID string
 	// Filters must all hold for a record to be seen, such as
 	//
 	//	{Field: store.FieldTenantID, Values: []string{"acme"}}

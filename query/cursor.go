@@ -45,8 +45,9 @@ type cursors struct {
 // scope is the fingerprint of a search and of who makes it: a cursor works in its own scope only.
 type scope [16]byte
 
-func scopeOf(q store.Query, grant Grant) scope {
+func scopeOf(operation Operation, q store.Query, grant Grant) scope {
 	h := sha256.New()
+	writeText(h, "operation", string(operation))
 	writeText(h, "principal", grant.Principal, "text", q.Text, fmt.Sprint(q.Ascending), stamp(q.From), stamp(q.To))
 	writeFilters(h, "asked", q.Filters)
 	writeFilters(h, "granted", grant.Filters)

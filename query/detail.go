@@ -12,43 +12,26 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/gormtrail/audit/event"
 )
 
-func (h *handler) detail(c *gin.Context, grant Grant) {
-	id := c.Param("log_id")
-	if !validID(id) {
-		h.badParams(c, []ParamError{{
-			Param: "log_id", Code: "invalid_value", Detail: quote(id) + " is not an id",
-			Allowed: fmt.Sprintf("1 to %d bytes of printable text", event.MaxIDLength),
-		}})
+func (h *handler) detail(r *call) {
+	c := r.c
+	record, ok := h.recordOf(r)
+	if !ok {
 		return
 	}
-	if c.Request.URL.RawQuery != "" {
-		var p parser
-		p.read(c.Request.URL.RawQuery)
-		for _, name := range slices.Sorted(maps.Keys(p.values)) {
-			p.bad(quoteName(name), "unknown_parameter", "no parameters", "there is no such parameter")
-		}
-		if len(p.errs) > 0 {
-			h.badParams(c, p.errs)
-			return
-		}
-	}
-	record, err := h.Store.Get(c.Request.Context(), id, grant.Filters...)
+	body, err := full(record, r.grant)
 	if err != nil {
-		h.failed(c, OperationDetail, err)
-		return
-	}
-	body, err := full(record, grant)
-	if err != nil {
-		h.failed(c, OperationDetail, err)
+		h.failed(c, r.route.operation, err)
 		return
 	}
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	r.rows = 1
+	if !h.recordAccess(r) {
+		return
+	}
 	c.Header("ETag", tag)
 	// The record never changes, but who may see it does: ask every time, answer 304.
 	c.Header("Cache-Control", "private, no-cache")
@@ -57,6 +40,20 @@ func (h *handler) detail(c *gin.Context, grant Grant) {
 		return
 	}
 	c.Data(http.StatusOK, "application/json; charset=utf-8", body)
+}
+
+// recordOf gives the record that the path names. If ok is false it has refused the request.
+func (h *handler) recordOf(r *call) (record event.Record, ok bool) {
+	id := r.p.pathValue(r, "log_id")
+	if h.wrong(r) {
+		return event.Record{}, false
+	}
+	record, err := h.Store.Get(r.c.Request.Context(), id, r.grant.Filters...)
+	if err != nil {
+		h.failed(r.c, r.route.operation, err)
+		return event.Record{}, false
+	}
+	return record, true
 }
 
 func validID(id string) bool {
@@ -76,7 +73,7 @@ func matches(header, tag string) bool {
 
 // full gives the record as JSON, without what the grant hides. The application's own fields stand at
 // the top level; those with the name of a field of the record stay under extra.
-func full(r event.Record, grant Grant) ([]byte, error) {
+func full(r event.Record, grant Grant) (json.RawMessage, error) {
 	redact(&r, grant)
 	data, err := json.Marshal(r)
 	if err != nil {

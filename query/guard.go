@@ -12,30 +12,81 @@ import (
 	"github.com/gormtrail/audit/store"
 )
 
-// guard stands before every route: limits, headers, the Authorizer, the time-out.
-func (h *handler) guard(operation Operation, serve func(*gin.Context, Grant)) gin.HandlerFunc {
+// guard stands before every route: limits, headers, the Authorizer, the time-out, the parameters.
+func (h *handler) guard(route *route) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		secure(c.Writer.Header())
-		if n := len(c.Request.URL.RequestURI()); n > MaxURLLength {
-			h.refuse(c, http.StatusRequestURITooLong, problemTooLong, "URL too long", fmt.Sprintf("the URL has %d bytes, at most %d are allowed", n, MaxURLLength))
+		if h.tooLarge(c) {
 			return
 		}
-		grant, ok := h.authorize(c, operation)
+		grant, ok := h.authorize(c, route.operation)
 		if !ok {
 			return
 		}
-		if !h.busy.enter(grant.Principal) {
-			c.Header("Retry-After", "1")
-			h.refuse(c, http.StatusTooManyRequests, problemTooMany, "Too many requests",
-				fmt.Sprintf("%d requests of yours are being served already", h.MaxConcurrent))
+		leave, ok := h.enter(c, route, grant.Principal)
+		if !ok {
 			return
 		}
-		defer h.busy.leave(grant.Principal)
-		ctx, cancel := context.WithTimeout(c.Request.Context(), h.Timeout)
-		defer cancel()
-		c.Request = c.Request.WithContext(ctx)
-		serve(c, grant)
+		defer leave()
+		if !route.streams {
+			ctx, cancel := context.WithTimeout(c.Request.Context(), h.Timeout)
+			defer cancel()
+			c.Request = c.Request.WithContext(ctx)
+		}
+		r := &call{c: c, route: route, grant: grant, p: &parser{}, start: h.Clock()}
+		if route.body {
+			if !h.readBody(r) {
+				return
+			}
+		} else {
+			r.p.read(c.Request.URL.RawQuery)
+		}
+		r.p.unknown(route)
+		route.serve(r)
 	}
+}
+
+// wrong refuses the request if there are mistakes in its parameters.
+func (h *handler) wrong(r *call) bool {
+	if len(r.p.errs) > 0 {
+		h.badParams(r.c, r.p.errs)
+		return true
+	}
+	return false
+}
+
+// tooLarge refuses what is larger than any request of ours must be.
+func (h *handler) tooLarge(c *gin.Context) bool {
+	if n := len(c.Request.URL.RequestURI()); n > MaxURLLength {
+		h.refuse(c, http.StatusRequestURITooLong, problemTooLong, "URL too long", fmt.Sprintf("the URL has %d bytes, at most %d are allowed", n, MaxURLLength))
+		return true
+	}
+	n := 0
+	for name, values := range c.Request.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	if n > MaxHeaderLength {
+		h.refuse(c, http.StatusRequestHeaderFieldsTooLarge, problemHeader, "Header too large", fmt.Sprintf("the header has %d bytes, at most %d are allowed", n, MaxHeaderLength))
+		return true
+	}
+	return false
+}
+
+// enter takes a place among the requests of the principal, and among its streams.
+func (h *handler) enter(c *gin.Context, route *route, principal string) (leave func(), ok bool) {
+	busy, what := &h.busy, "requests"
+	if route.streams {
+		busy, what = &h.streaming, "exports and streams"
+	}
+	if !busy.enter(principal) {
+		c.Header("Retry-After", "1")
+		h.refuse(c, http.StatusTooManyRequests, problemTooMany, "Too many requests",
+			fmt.Sprintf("%d %s of yours are being served already", busy.most, what))
+		return nil, false
+	}
+	return func() { busy.leave(principal) }, true
 }
 
 // secure sets the headers of every answer: it is data of one caller, and never a page.

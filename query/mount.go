@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/gin-gonic/gin"
@@ -11,7 +12,10 @@ import (
 type handler struct {
 	Options
 	cursors cursors
-	busy    busy
+	// busy counts the requests, and streaming those among them that stream.
+	busy, streaming busy
+	// base is the path at which the routes are mounted, if it is known.
+	base string
 }
 
 // Mount adds the routes of the package to router; see the package comment. The error names every
@@ -29,29 +33,11 @@ func Mount(router gin.IRouter, options Options) error {
 		key = randomKey()
 		o.Logger.Info("audit query: cursors are signed with a random key: set Options.CursorKey if there are several instances")
 	}
-	h := &handler{Options: o, cursors: cursors{key: key, ttl: o.CursorTTL}, busy: busy{most: o.MaxConcurrent, running: map[string]int{}}}
-	return h.routes(router)
-}
-
-func (h *handler) routes(router gin.IRouter) (err error) {
-	defer func() {
-		// Gin panics if a route is taken, or if a wildcard of another name is in its place.
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: Mount: %v", ErrOptions, r)
-		}
-	}()
-	for path, route := range map[string]struct {
-		operation Operation
-		serve     func(*gin.Context, Grant)
-	}{
-		"/search":         {OperationSearch, h.search},
-		"/detail/:log_id": {OperationDetail, h.detail},
-	} {
-		serve := h.guard(route.operation, route.serve)
-		router.GET(path, serve)
-		router.GET(path+"/", serve)
+	h := &handler{Options: o, cursors: cursors{key: key, ttl: o.CursorTTL}, busy: newBusy(o.MaxConcurrent), streaming: newBusy(o.MaxStreams)}
+	if group, ok := router.(interface{ BasePath() string }); ok {
+		h.base = strings.TrimSuffix(group.BasePath(), "/")
 	}
-	return nil
+	return h.routes(router)
 }
 
 // busy counts the running requests of each principal.
@@ -60,6 +46,8 @@ type busy struct {
 	mu      sync.Mutex
 	running map[string]int
 }
+
+func newBusy(most int) busy { return busy{most: most, running: map[string]int{}} }
 
 func (b *busy) enter(principal string) bool {
 	b.mu.Lock()

@@ -19,6 +19,9 @@ type Options struct {
 	// Authorizer is asked about every request. There is no default: a trail is never open by accident.
 	Authorizer Authorizer
 
+	// Access says how reading is recorded. Defaults to: not at all.
+	Access Access
+
 	// Location is the zone of the days in from_date and to_date. Timestamps in answers are UTC always.
 	//
 	// Defaults to UTC.
@@ -41,6 +44,11 @@ type Options struct {
 	//
 	// Defaults to 16.
 	MaxConcurrent int
+	// MaxStreams is how many exports and live tails of one principal are served at the same time, beside
+	// the other requests; more are refused with 429.
+	//
+	// Defaults to 4.
+	MaxStreams int
 	// ProblemBase is the absolute URL that begins the "type" of a problem, as in
 	// ProblemBase + "invalid-parameter".
 	//
@@ -71,6 +79,10 @@ func (o Options) withDefaults() Options {
 	if o.MaxConcurrent == 0 {
 		o.MaxConcurrent = 16
 	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = 4
+	}
+	o.Access = o.Access.withDefaults()
 	if o.ProblemBase == "" {
 		o.ProblemBase = DefaultProblemBase
 	}
@@ -106,6 +118,9 @@ func (o Options) Validate() error {
 	}
 	if o.MaxConcurrent < 0 {
 		bad("Options.MaxConcurrent is %d, want 0 (default) or more", o.MaxConcurrent)
+	}
+	if o.MaxStreams < 0 {
+		bad("Options.MaxStreams is %d, want 0 (default) or more", o.MaxStreams)
 	}
 	if u, err := url.Parse(o.ProblemBase); o.ProblemBase != "" && (err != nil || !u.IsAbs()) {
 		bad("Options.ProblemBase is %q, want an absolute URL", o.ProblemBase)

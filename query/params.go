@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -21,6 +22,9 @@ const (
 	MaxTerms       = 16   // words of search_term
 	MaxValueLength = 512  // bytes of a filter's value
 	MaxURLLength   = 8192 // bytes of a URL
+	// MaxHeaderLength and MaxBodyLength bound the header and the body of a request in bytes.
+	MaxHeaderLength = 32 << 10
+	MaxBodyLength   = 64 << 10
 
 	notPrefix = "not_"
 )
@@ -31,6 +35,8 @@ type request struct {
 	cursor string
 	// total says whether the answer has one.
 	total bool
+	// zone is the zone of the days.
+	zone *time.Location
 	// values are the parameters, for the links to other pages.
 	values url.Values
 }
@@ -48,6 +54,9 @@ func (p *parser) read(rawQuery string) {
 	}
 	p.values = values
 }
+
+// names gives the names of the parameters in the order of the alphabet.
+func (p *parser) names() []string { return slices.Sorted(maps.Keys(p.values)) }
 
 func (p *parser) bad(param, code, allowed, format string, args ...any) {
 	p.errs = append(p.errs, ParamError{Param: param, Code: code, Detail: fmt.Sprintf(format, args...), Allowed: allowed})
@@ -106,38 +115,42 @@ func filterOf(param string) (field store.Field, not, ok bool) {
 	return store.Field(name), not, ok
 }
 
-var otherParams = []string{"from_date", "to_date", "search_term", "page_size", "from_offset", "cursor", "sort", "total"}
-
-// parseSearch reads the parameters of a search. It gives all mistakes, or none and the request.
-func (h *handler) parseSearch(rawQuery string, grant Grant) (request, []ParamError) {
-	p := &parser{}
-	p.read(rawQuery)
-	r := request{values: p.values}
-	for _, name := range slices.Sorted(maps.Keys(p.values)) {
-		field, not, ok := filterOf(name)
-		switch {
-		case ok && grant.hides(string(field)):
-			p.bad(name, "hidden_field", "", "this field is hidden from you")
-		case ok:
-			r.query.Filters = append(r.query.Filters, store.Filter{Field: field, Not: not, Values: p.filterValues(name, field)})
-		case !slices.Contains(otherParams, name):
-			p.bad(quoteName(name), "unknown_parameter", "user_id, from_date, to_date, search_term, page_size, from_offset, action, "+
-				"object_type, object_id, cursor, sort, total, and other fields of a record", "there is no such parameter")
+// parse reads the parameters of the route: the filters, the times and the text, if it has them, and the
+// order. What concerns only some routes they read themselves.
+func (h *handler) parse(r *call) request {
+	p := r.p
+	q := request{values: p.values}
+	if r.route.filters {
+		for _, name := range p.names() {
+			field, not, ok := filterOf(name)
+			if ok && p.visible(r.grant, name, string(field)) {
+				q.query.Filters = append(q.query.Filters, store.Filter{Field: field, Not: not, Values: p.filterValues(name, field)})
+			}
 		}
+		p.text(&q.query, r.grant)
+		h.times(r, &q)
 	}
-	p.text(&r.query, grant)
-	h.dates(p, &r.query)
-	r.query.Ascending = p.word("sort", "-timestamp", "-timestamp", "timestamp") == "timestamp"
-	r.total = p.word("total", "estimate", "estimate", "none") == "estimate"
-	if !r.total {
-		r.query.TotalLimit = -1
+	q.query.Ascending = p.word("sort", "-timestamp", "-timestamp", "timestamp") == "timestamp"
+	q.query = q.query.WithDefaults()
+	return q
+}
+
+// visible reports whether the caller may ask by the field, and says so if not.
+func (p *parser) visible(grant Grant, param, field string) bool {
+	if grant.hides(field) {
+		p.bad(param, "hidden_field", "fields that you can see", "this field is hidden from you")
+		return false
 	}
-	p.page(&r)
-	if len(p.errs) > 0 {
-		return request{}, p.errs
+	return true
+}
+
+// pathValue gives a part of the path, which must be a value that can occur in the field.
+func (p *parser) pathValue(r *call, name string) string {
+	v := r.c.Param(name)
+	if !validID(v) {
+		p.bad(name, "invalid_value", fmt.Sprintf("1 to %d bytes of printable text", event.MaxIDLength), "%s is not an id", quote(v))
 	}
-	r.query = r.query.WithDefaults()
-	return r, nil
+	return v
 }
 
 // quoteName gives the name of an unknown parameter for a message.
@@ -211,12 +224,21 @@ func (p *parser) text(q *store.Query, grant Grant) {
 	}
 }
 
+// page reads the parameters of one page.
 func (p *parser) page(r *request) {
+	r.total = p.word("total", "estimate", "estimate", "none") == "estimate"
+	if !r.total {
+		r.query.TotalLimit = -1
+	}
 	r.query.Size = p.number("page_size", store.DefaultSize, 1, MaxPageSize)
 	r.query.Offset = p.number("from_offset", 0, 0, store.MaxWindow)
 	r.cursor, _ = p.one("cursor")
-	if _, has := p.values["from_offset"]; has && r.cursor != "" {
-		p.bad("from_offset", "conflict", "from_offset or cursor", "cannot be used together with cursor")
+	if r.cursor != "" {
+		for _, name := range []string{"from_offset", "last"} {
+			if _, has := p.values[name]; has {
+				p.bad(name, "conflict", "cursor without "+name+"; next and previous have what goes with it", "cannot be used together with cursor")
+			}
+		}
 	}
 	if sum := r.query.Offset + r.query.Size; sum > store.MaxWindow {
 		p.bad("from_offset", "out_of_range", fmt.Sprintf("from_offset + page_size up to %d; page further with cursor=<next_cursor>", store.MaxWindow),

@@ -1,6 +1,8 @@
 package query
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -15,7 +17,7 @@ import (
 
 // answer is the body of a search.
 type answer struct {
-	Results []object `json:"results"`
+	Results []json.RawMessage `json:"results"`
 	// PageSize and FromOffset are those of the request; FromOffset is absent with a cursor.
 	PageSize   int  `json:"page_size"`
 	FromOffset *int `json:"from_offset,omitempty"`
@@ -39,36 +41,53 @@ type window struct {
 	Zone string     `json:"tz"`
 }
 
-func (h *handler) search(c *gin.Context, grant Grant) {
-	start := h.Clock()
-	r, errs := h.parseSearch(c.Request.URL.RawQuery, grant)
-	if len(errs) > 0 {
-		h.badParams(c, errs)
-		return
+func (h *handler) search(r *call) {
+	q := h.parse(r)
+	r.p.page(&q)
+	if a, ok := h.page(r, q, h.Store.Search, summary); ok {
+		r.c.PureJSON(http.StatusOK, a)
 	}
-	scope := scopeOf(r.query, grant)
+}
+
+// page answers one page of what fetch finds. If ok is false it has refused the request.
+func (h *handler) page(r *call, q request, fetch fetchFunc, show showFunc) (a answer, ok bool) {
+	if h.wrong(r) {
+		return answer{}, false
+	}
+	scope := scopeOf(r.route.operation, q.query, r.grant)
 	var at *place
-	if r.cursor != "" {
-		p, err := h.cursors.decode(r.cursor, scope, start)
+	if q.cursor != "" {
+		p, err := h.cursors.decode(q.cursor, scope, r.start)
 		if err != nil {
-			h.badCursor(c, err)
-			return
+			h.badCursor(r.c, err)
+			return answer{}, false
 		}
 		at = &p
 	}
-	page, err := h.Store.Search(c.Request.Context(), pageQuery(r.query, grant, at))
+	page, err := fetch(r.c.Request.Context(), pageQuery(q.query, r.grant, at))
 	if err != nil {
-		h.failed(c, OperationSearch, err)
-		return
+		h.failed(r.c, r.route.operation, err)
+		return answer{}, false
 	}
-	a := h.answer(r, grant, page, at, scope, start)
+	a, err = h.answer(r, q, page, at, scope, show)
+	if err != nil {
+		h.failed(r.c, r.route.operation, err)
+		return answer{}, false
+	}
 	for rel, ref := range map[string]*string{"next": a.Next, "prev": a.Previous} {
 		if ref != nil {
-			c.Writer.Header().Add("Link", "<"+*ref+`>; rel="`+rel+`"`)
+			r.c.Writer.Header().Add("Link", "<"+*ref+`>; rel="`+rel+`"`)
 		}
 	}
-	c.PureJSON(http.StatusOK, a)
+	r.rows = len(a.Results)
+	return a, h.recordAccess(r)
 }
+
+// fetchFunc finds one page, as store.Searcher does.
+type fetchFunc func(ctx context.Context, q store.Query) (store.Page, error)
+
+// showFunc gives a record as the caller may see it.
+type showFunc func(r event.Record, grant Grant) (json.RawMessage, error)
 
 func (h *handler) badCursor(c *gin.Context, err error) {
 	switch {
@@ -95,25 +114,29 @@ func pageQuery(q store.Query, grant Grant, at *place) store.Query {
 	return q
 }
 
-func (h *handler) answer(r request, grant Grant, page store.Page, at *place, s scope, start time.Time) answer {
+func (h *handler) answer(r *call, q request, page store.Page, at *place, s scope, show showFunc) (answer, error) {
 	records := page.Records
-	before, after := at != nil || r.query.Offset > 0, page.HasMore
+	before, after := at != nil || q.query.Offset > 0, page.HasMore
 	if at != nil && at.back {
 		slices.Reverse(records)
 		before, after = page.HasMore, true
 	}
 	a := answer{
-		Results:  make([]object, 0, len(records)),
-		PageSize: r.query.Size,
-		Window:   window{From: instant(r.query.From), To: instant(r.query.To), Zone: h.Location.String()},
+		Results:  make([]json.RawMessage, 0, len(records)),
+		PageSize: q.query.Size,
+		Window:   window{From: instant(q.query.From), To: instant(q.query.To), Zone: h.zoneOf(q).String()},
 	}
 	for _, rec := range records {
-		a.Results = append(a.Results, summary(rec, grant))
+		shown, err := show(rec, r.grant)
+		if err != nil {
+			return answer{}, err
+		}
+		a.Results = append(a.Results, shown)
 	}
-	if at == nil {
-		a.FromOffset = &r.query.Offset
+	if at == nil && r.route.has("from_offset") {
+		a.FromOffset = &q.query.Offset
 	}
-	if r.total {
+	if q.total {
 		a.Total, a.TotalRelation = &page.Total, "eq"
 		if !page.TotalExact {
 			a.TotalRelation = "gte"
@@ -121,21 +144,30 @@ func (h *handler) answer(r request, grant Grant, page store.Page, at *place, s s
 	}
 	if n := len(records); n > 0 {
 		if after {
-			a.NextCursor, a.Next = h.link(r, place{position: store.PositionOf(records[n-1])}, s, start)
+			a.NextCursor, a.Next = h.link(r, q, place{position: store.PositionOf(records[n-1])}, s)
 		}
 		if before {
-			a.PrevCursor, a.Previous = h.link(r, place{position: store.PositionOf(records[0]), back: true}, s, start)
+			a.PrevCursor, a.Previous = h.link(r, q, place{position: store.PositionOf(records[0]), back: true}, s)
 		}
 	}
-	a.TookMS = h.Clock().Sub(start).Milliseconds()
-	return a
+	a.TookMS = h.Clock().Sub(r.start).Milliseconds()
+	return a, nil
 }
 
-// link gives the cursor of a place, and the reference to the page there.
-func (h *handler) link(r request, p place, s scope, now time.Time) (cursor, ref *string) {
-	text := h.cursors.encode(p, s, now)
-	values := maps.Clone(r.values)
+// link gives the cursor of a place, and the reference to the page there; none if the parameters come
+// in a body.
+func (h *handler) link(r *call, q request, p place, s scope) (cursor, ref *string) {
+	text := h.cursors.encode(p, s, r.start)
+	if r.route.body {
+		return &text, nil
+	}
+	values := maps.Clone(q.values)
 	values.Del("from_offset")
+	if values.Has("last") { // which would move on
+		values.Del("last")
+		values.Set("from", q.query.From.Format(time.RFC3339Nano))
+		values.Set("to", q.query.To.Format(time.RFC3339Nano))
+	}
 	values.Set("cursor", text)
 	link := "?" + values.Encode()
 	return &text, &link
@@ -150,7 +182,7 @@ func instant(t time.Time) *time.Time {
 }
 
 // summary gives the fields of a record for lists, all of them also when they are empty.
-func summary(r event.Record, grant Grant) object {
+func summary(r event.Record, grant Grant) (json.RawMessage, error) {
 	var o object
 	for _, f := range []struct {
 		name  string
@@ -170,5 +202,5 @@ func summary(r event.Record, grant Grant) object {
 			o.set(f.name, encode(f.value))
 		}
 	}
-	return o
+	return o.MarshalJSON()
 }

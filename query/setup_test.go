@@ -161,6 +161,9 @@ func parse[T any](t testing.TB, r io.Reader) (v T) {
 	return v
 }
 
+// clockAt gives a clock that stands.
+func clockAt(t time.Time) func() time.Time { return func() time.Time { return t } }
+
 func ids(p page) []string {
 	out := []string{}
 	for _, r := range p.Results {
