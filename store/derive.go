@@ -31,64 +31,123 @@ const separator = "\u241F"
 //
 // A store must index it by splitting at spaces and nothing else (in OpenSearch the whitespace
 // tokenizer): folding and splitting is done.
-func SearchText(r event.Record) string {
-	t := textBuilder{}
-	t.add(r.ObjectRepr, r.FullName, r.Username, r.UserID, r.ObjectID, r.ObjectType, string(r.Action),
+func SearchText(r event.Record) string { return string(AppendSearchText(nil, &r)) }
+
+// AppendSearchText appends SearchText of r to dst. It does not keep r.
+func AppendSearchText(dst []byte, r *event.Record) []byte {
+	t := textBuilder{b: dst, start: len(dst)}
+	for _, s := range [...]string{
+		r.ObjectRepr, r.FullName, r.Username, r.UserID, r.ObjectID, r.ObjectType, string(r.Action),
 		r.LogID, r.SourceRepr, r.SourcePK, r.SourceModel, r.BatchID, string(r.BatchAction), r.RequestID, r.TraceID, r.TxID,
-		r.TenantID, r.ImpersonatorID, r.IPAddress, r.Reason, r.Service, r.Host, r.HTTPRoute, r.Source, r.Table)
+		r.TenantID, r.ImpersonatorID, r.IPAddress, r.Reason, r.Service, r.Host, r.HTTPRoute, r.Source, r.Table,
+	} {
+		t.add(s)
+	}
 	if text, ok := r.ChangeMessage.Text(); ok {
 		t.add(text)
 	} else if len(r.Changes) == 0 {
 		t.addJSON(r.ChangeMessage.JSON())
 	}
-	for _, c := range r.Changes {
-		t.add(c.Field, c.Label)
+	for i := range r.Changes {
+		c := &r.Changes[i]
+		t.add(c.Field)
+		t.add(c.Label)
 		t.addJSON(c.Old)
 		t.addJSON(c.New)
 	}
 	if len(r.Changes) == 0 {
-		t.add(r.ChangedFields...)
+		for _, name := range r.ChangedFields {
+			t.add(name)
+		}
 	}
-	t.add(r.Errors...)
-	for _, name := range slices.Sorted(maps.Keys(r.Extra)) {
-		t.addValue(r.Extra[name], 0)
+	for _, e := range r.Errors {
+		t.add(e)
 	}
-	return t.b.String()
+	if len(r.Extra) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(r.Extra)) {
+			t.addValue(r.Extra[name], 0)
+		}
+	}
+	return t.b
 }
 
 type textBuilder struct {
-	b    strings.Builder
-	full bool
+	b     []byte
+	start int // where the text begins in b
+	full  bool
 }
 
-func (t *textBuilder) add(texts ...string) {
-	for _, s := range texts {
-		if t.full {
+func (t *textBuilder) add(s string) {
+	if t.full || s == "" {
+		return
+	}
+	// More is hardly ever taken, and a huge value must not be folded in full for nothing.
+	if len(s) > 4*MaxSearchText {
+		s = s[:4*MaxSearchText]
+	}
+	if isASCII(s) {
+		t.addASCII(s)
+		return
+	}
+	eachWord(Fold(s), t.word)
+}
+
+// word adds a word, if there is room.
+func (t *textBuilder) word(w string) bool {
+	if len(t.b)-t.start+1+len(w) > MaxSearchText {
+		t.full = true
+		return false
+	}
+	if len(t.b) > t.start {
+		t.b = append(t.b, ' ')
+	}
+	t.b = append(t.b, w...)
+	return true
+}
+
+// addASCII is add for a text of ASCII only, of which it makes no copy: most are.
+func (t *textBuilder) addASCII(s string) {
+	for i := 0; i < len(s); {
+		if !isWordByte[s[i]] {
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(s) && isWordByte[s[end]] {
+			end++
+		}
+		at := len(t.b)
+		if !t.word(s[i:min(end, i+MaxWordLength)]) {
 			return
 		}
-		// More is hardly ever taken, and a huge value must not be folded in full for nothing.
-		if len(s) > 4*MaxSearchText {
-			s = s[:4*MaxSearchText]
+		for ; at < len(t.b); at++ {
+			if c := t.b[at]; c >= 'A' && c <= 'Z' {
+				t.b[at] = c + 'a' - 'A'
+			}
 		}
-		eachWord(Fold(s), func(w string) bool {
-			if t.b.Len()+1+len(w) > MaxSearchText {
-				t.full = true
-				return false
-			}
-			if t.b.Len() > 0 {
-				t.b.WriteByte(' ')
-			}
-			t.b.WriteString(w)
-			return true
-		})
+		i = end
 	}
 }
+
+// isWordByte has the letters and digits of ASCII.
+var isWordByte = func() (is [256]bool) {
+	for c := range is {
+		is[c] = c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+	}
+	return is
+}()
 
 func (t *textBuilder) addJSON(data json.RawMessage) {
 	if len(data) == 0 || t.full {
 		return
 	}
-	t.addValue(decode(data), 0)
+	switch s, kind := simple(data); kind {
+	case simpleText, simpleNumber:
+		t.add(s)
+	case simpleWord: // true, false and null have no words
+	default:
+		t.addValue(decode(data), 0)
+	}
 }
 
 // addValue adds the texts and numbers in v.
@@ -117,33 +176,64 @@ func (t *textBuilder) addValue(v any, depth int) {
 // them.
 func ChangeTokens(r event.Record) []string {
 	var tokens []string
-	add := func(field string, before, after *string) {
-		if len(tokens) < MaxTokens {
-			tokens = append(tokens, ChangeToken(field, before, after))
-		}
-	}
-	for _, c := range r.Changes {
-		add(c.Field, nil, nil)
+	EachChangeToken(&r, func(token []byte) { tokens = append(tokens, string(token)) })
+	return tokens
+}
+
+// EachChangeToken calls yield with each of the ChangeTokens of r, which it may not keep.
+func EachChangeToken(r *event.Record, yield func(token []byte)) {
+	t := tokenizer{yield: yield, b: make([]byte, 0, 256)}
+	for i := range r.Changes {
+		c := &r.Changes[i]
+		t.put("f", c.Field)
 		if c.Redacted {
 			continue
 		}
-		before, after := valueText(c.Old), valueText(c.New)
-		if before != nil {
-			add(c.Field, before, nil)
+		before, hasBefore := valueText(c.Old)
+		after, hasAfter := valueText(c.New)
+		if hasBefore {
+			t.put("o", c.Field, before)
 		}
-		if after != nil {
-			add(c.Field, nil, after)
+		if hasAfter {
+			t.put("n", c.Field, after)
 		}
-		if before != nil && after != nil {
-			add(c.Field, before, after)
+		if hasBefore && hasAfter {
+			t.put("c", c.Field, before, after)
 		}
 	}
 	if len(r.Changes) == 0 {
 		for _, f := range r.ChangedFields {
-			add(f, nil, nil)
+			t.put("f", f)
 		}
 	}
-	return tokens
+}
+
+// tokenizer makes up to MaxTokens tokens in one buffer.
+type tokenizer struct {
+	yield func([]byte)
+	b     []byte
+	n     int
+}
+
+func (t *tokenizer) put(parts ...string) {
+	if t.n == MaxTokens {
+		return
+	}
+	t.n++
+	t.b = t.b[:0]
+	ascii := true
+	for i, p := range parts {
+		if i > 0 {
+			t.b = append(t.b, separator...)
+		}
+		t.b = append(t.b, p...)
+		ascii = ascii && isASCII(p)
+	}
+	if !ascii {
+		t.b = norm.NFC.Append(t.b[:0], []byte(string(t.b))...)
+	}
+	t.b = capped(t.b)
+	t.yield(t.b)
 }
 
 // ChangeToken gives the token that ChangeTokens has for a change of field from the value before to
@@ -175,27 +265,44 @@ func capToken(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// valueText gives the value of a change as it is in a token, nil if there is none.
-func valueText(data json.RawMessage) *string {
-	if len(data) == 0 {
-		return nil
+// capped is capToken in the place of b.
+func capped(b []byte) []byte {
+	if len(b) <= MaxTokenLength {
+		return b
 	}
-	var s string
+	sum := sha256.Sum256(b)
+	return hex.AppendEncode(b[:0], sum[:])
+}
+
+// valueText gives the value of a change as it is in a token; ok is false if there is none.
+func valueText(data json.RawMessage) (s string, ok bool) {
+	if len(data) == 0 {
+		return "", false
+	}
+	if s, kind := simple(data); kind != notSimple {
+		return s, true
+	}
+	return decodedText(data), true
+}
+
+// decodedText is valueText of what is not simple.
+func decodedText(data json.RawMessage) (s string) {
 	if data[0] == '"' && json.Unmarshal(data, &s) == nil {
-		return &s
+		return s
 	}
 	var b bytes.Buffer
 	if json.Compact(&b, data) == nil {
-		s = b.String()
-	} else {
-		s = string(data)
+		return b.String()
 	}
-	return &s
+	return string(data)
 }
 
 // ExtraTokens gives a token key=value for each text, number and boolean in the application's own
 // fields of r; of nested values the key is the path with dots. See ExtraToken.
 func ExtraTokens(r event.Record) []string {
+	if len(r.Extra) == 0 {
+		return nil
+	}
 	var tokens []string
 	var walk func(key string, v any, depth int)
 	walk = func(key string, v any, depth int) {

@@ -10,13 +10,14 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/store"
 )
 
 // derived are the fields that are computed from the record for searching. They stand at the end of the
-// document; see record for how they are taken off again.
+// document; see recordIn for how they are taken off again.
 //
 //   - search_text: the words of the record, folded and split by store.SearchText.
 //   - chg: tokens of what changed from what to what, by store.ChangeTokens.
@@ -33,29 +34,110 @@ type derived struct {
 
 var derivedNames = []string{"search_text", "chg", "extra_kv", "folded"}
 
-func derive(r event.Record) derived {
-	d := derived{
-		SearchText: store.SearchText(r),
-		Changes:    store.ChangeTokens(r),
-		Extra:      store.ExtraTokens(r),
+// appendDerived appends the members of derived, each with a comma before it.
+func appendDerived(dst []byte, r *event.Record) []byte {
+	dst = append(dst, `,"search_text":"`...)
+	// Words of letters and digits need no escapes.
+	dst = append(store.AppendSearchText(dst, r), '"')
+	tokens := tokenList{b: dst, name: "chg"}
+	store.EachChangeToken(r, tokens.add)
+	tokens.next("extra_kv")
+	for _, t := range store.ExtraTokens(*r) {
+		tokens.addText(t)
 	}
-	for _, f := range []struct {
-		field store.Field
-		value string
-	}{
-		{store.FieldUsername, r.Username},
-		{store.FieldFullName, r.FullName},
-		{store.FieldAction, string(r.Action)},
-		{store.FieldObjectType, r.ObjectType},
-		{store.FieldSourceModel, r.SourceModel},
-		{store.FieldBatchAction, string(r.BatchAction)},
-		{store.FieldIPAddress, r.IPAddress},
-	} {
-		if f.value != "" {
-			d.Folded = append(d.Folded, foldedToken(f.field, f.value))
+	tokens.next("folded")
+	tokens.fold(store.FieldUsername, r.Username)
+	tokens.fold(store.FieldFullName, r.FullName)
+	tokens.fold(store.FieldAction, string(r.Action))
+	tokens.fold(store.FieldObjectType, r.ObjectType)
+	tokens.fold(store.FieldSourceModel, r.SourceModel)
+	tokens.fold(store.FieldBatchAction, string(r.BatchAction))
+	tokens.fold(store.FieldIPAddress, r.IPAddress)
+	tokens.next("")
+	return tokens.b
+}
+
+// tokenList writes a member that is a list of texts, and nothing if there are none.
+type tokenList struct {
+	b    []byte
+	name string
+	some bool
+}
+
+// next ends the list and begins another one.
+func (l *tokenList) next(name string) {
+	if l.some {
+		l.b = append(l.b, ']')
+	}
+	l.name, l.some = name, false
+}
+
+func (l *tokenList) begin() {
+	if l.some {
+		l.b = append(l.b, ',')
+		return
+	}
+	l.b = append(append(append(l.b, `,"`...), l.name...), `":[`...)
+	l.some = true
+}
+
+func (l *tokenList) add(token []byte) {
+	l.begin()
+	l.b = appendText(l.b, token)
+}
+
+func (l *tokenList) addText(token string) {
+	l.begin()
+	l.b = appendText(l.b, token)
+}
+
+func (l *tokenList) fold(field store.Field, value string) {
+	if value == "" {
+		return
+	}
+	l.begin()
+	if field.Folds() && len(field)+1+len(value) <= store.MaxTokenLength {
+		if b, ok := appendFolded(l.b, field, value); ok {
+			l.b = b
+			return
 		}
 	}
-	return d
+	l.b = appendText(l.b, foldedToken(field, value))
+}
+
+// appendFolded appends the foldedToken of a value that has nothing but letters, digits and harmless signs
+// of ASCII, without a copy; else ok is false.
+func appendFolded(dst []byte, field store.Field, value string) (_ []byte, ok bool) {
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return dst, false
+		}
+	}
+	dst = append(append(append(dst, '"'), field...), '=')
+	for i := range len(value) {
+		c := value[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return append(dst, '"'), true
+}
+
+// appendText appends s as a JSON string.
+func appendText[T string | []byte](dst []byte, s T) []byte {
+	ascii := true
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c == '"' || c == '\\' {
+			return append(dst, asJSON(string(s))...)
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	if !ascii && !utf8.ValidString(string(s)) {
+		return append(dst, asJSON(string(s))...)
+	}
+	return append(append(append(dst, '"'), s...), '"')
 }
 
 // foldedToken is what "folded" has for a value of a field. A long one is replaced by its hash, because
@@ -74,52 +156,55 @@ func foldedToken(field store.Field, value string) string {
 	return string(field) + "#" + hex.EncodeToString(sum[:])
 }
 
-// source gives the document to index: the encoding of the record as it came, byte for byte, with the
-// derived fields behind it. It is encoded anew only if the server would take it differently.
-func source(doc store.Doc) ([]byte, error) {
+// appendSource appends the document to index: the encoding of the record as it came, byte for byte, with
+// the derived fields behind it. It is encoded anew only if the server would take it differently.
+func appendSource(dst []byte, doc *store.Doc) ([]byte, error) {
 	encoded := doc.Encoded
-	if encoded == nil || !canonical(encoded, doc.Record) {
+	if encoded == nil || !canonical(encoded, &doc.Record) {
 		var err error
 		if encoded, err = event.Encode(doc.Record); err != nil {
-			return nil, err
+			return dst, err
 		}
 	}
 	encoded = bytes.TrimSpace(encoded)
 	if len(encoded) < 2 || encoded[0] != '{' || encoded[len(encoded)-1] != '}' {
-		return nil, fmt.Errorf("%w: encoding is no JSON object", event.ErrInvalid)
+		return dst, fmt.Errorf("%w: encoding is no JSON object", event.ErrInvalid)
 	}
 	encoded, err := withoutDerived(encoded)
 	if err != nil {
-		return nil, err
+		return dst, err
 	}
-	more, err := json.Marshal(derive(doc.Record))
-	if err != nil {
-		return nil, fmt.Errorf("%w: derived fields: %w", event.ErrInvalid, err)
+	start := len(dst)
+	dst = append(dst, encoded[:len(encoded)-1]...)
+	comma := len(dst)
+	dst = appendDerived(dst, &doc.Record)
+	if len(bytes.TrimSpace(dst[start+1:comma])) == 0 { // {} has nothing that the comma would stand behind
+		dst = append(dst[:comma], dst[comma+1:]...)
 	}
-	out := make([]byte, 0, len(encoded)+len(more)+1)
-	out = append(out, encoded[:len(encoded)-1]...)
-	if len(encoded) > 2 && len(more) > 2 {
-		out = append(out, ',')
-	}
-	return append(out, more[1:]...), nil
+	return append(dst, '}'), nil
 }
 
 // canonical reports whether the server reads from encoded what we do: the time in the one form that
 // we write, the action not as an alias, and no line break, which would end the document.
-func canonical(encoded []byte, r event.Record) bool {
+func canonical(encoded []byte, r *event.Record) bool {
 	if bytes.IndexByte(encoded, '\n') >= 0 {
 		return false
 	}
-	return bytes.Contains(encoded, []byte(`"timestamp":"`+r.Timestamp.UTC().Format(time.RFC3339Nano)+`"`)) &&
-		bytes.Contains(encoded, []byte(`"action":"`+string(r.Action)+`"`))
+	var space [128]byte
+	at := append(r.Timestamp.UTC().AppendFormat(append(space[:0], `"timestamp":"`...), time.RFC3339Nano), '"')
+	if !bytes.Contains(encoded, at) {
+		return false
+	}
+	return bytes.Contains(encoded, append(append(append(space[:0], `"action":"`...), r.Action...), '"'))
 }
 
 // withoutDerived takes out members that have the names of derived fields: a record that brings them
 // along could be found under words that are not in it.
 func withoutDerived(encoded []byte) ([]byte, error) {
-	suspect := false
-	for _, name := range derivedNames {
-		suspect = suspect || bytes.Contains(encoded, []byte(`"`+name+`"`)) || bytes.Contains(encoded, []byte(`\u`))
+	// A name can also be written with escapes.
+	suspect := bytes.Contains(encoded, []byte(`\u`))
+	for _, name := range [...]string{`"search_text"`, `"chg"`, `"extra_kv"`, `"folded"`} {
+		suspect = suspect || bytes.Contains(encoded, []byte(name))
 	}
 	if !suspect {
 		return encoded, nil

@@ -33,7 +33,7 @@ func FuzzSource(f *testing.F) {
 				t.Skip()
 			}
 		}
-		document, err := source(store.Doc{Record: r, Encoded: encoded})
+		document, err := appendSource(nil, &store.Doc{Record: r, Encoded: encoded})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,14 +41,14 @@ func FuzzSource(f *testing.F) {
 		if err := json.Unmarshal(document, &members); err != nil || bytes.ContainsAny(document, "\n") {
 			t.Fatalf("document is no line of JSON: %v\n%s", err, document)
 		}
-		want, err := json.Marshal(derive(r).SearchText)
+		want, err := json.Marshal(store.SearchText(r))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if string(members["search_text"]) != string(want) {
 			t.Errorf("search text is %s, want %s", members["search_text"], want)
 		}
-		if len(derive(r).Changes) == 0 && members["chg"] != nil {
+		if len(store.ChangeTokens(r)) == 0 && members["chg"] != nil {
 			t.Errorf("it has brought its own tokens: %s", members["chg"])
 		}
 		back, err := recordIn(document)

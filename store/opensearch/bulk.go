@@ -2,7 +2,6 @@ package opensearch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,39 +21,45 @@ const (
 
 // item is one document of a write that has no result yet.
 type item struct {
-	at     int // place in the call's documents
-	record event.Record
-	index  string
-	lines  []byte // the operation and the document, each with its line break
+	at         int    // place in the call's documents
+	index      string // name of its index
+	start, end int    // its lines in the body: the operation and the document, each with its line break
 }
 
 // write is one call of Write.
 type write struct {
 	s       *Store
+	docs    []store.Doc
 	results []store.Result
+	*buffer
+	asked map[string]error // the indices of this call
+	month monthName
 }
 
 // Write stores docs; see store.Writer. It sends as many bulk requests as MaxBulkBytes asks for, one
 // after the other, and makes missing indices. The results say what became of each document even if
 // some of the requests failed; the error is only for the end of ctx.
+//
+// It needs memory for one request, not for all docs. To have several requests under way, call it several
+// times at once.
 func (s *Store) Write(ctx context.Context, docs []store.Doc) ([]store.Result, error) {
-	w := &write{s: s, results: make([]store.Result, len(docs))}
-	items := w.prepare(docs)
-	items = w.ensure(ctx, items)
-	for start := 0; start < len(items); {
-		end, size := start, 0
-		for end < len(items) && (end == start || size+len(items[end].lines) <= s.cfg.MaxBulkBytes) {
-			size += len(items[end].lines)
-			end++
-		}
-		w.send(ctx, items[start:end])
-		start = end
+	w := &write{
+		s: s, docs: docs, results: make([]store.Result, len(docs)), asked: make(map[string]error, 1),
+		buffer: buffers.Get().(*buffer), //nolint:forcetypeassert // only those are put
+	}
+	defer w.release(s.keep())
+	for next := 0; next < len(docs) && ctx.Err() == nil; {
+		next = w.fill(next)
+		w.send(ctx, w.ensure(ctx, w.items))
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("opensearch: write: %w", err)
 	}
 	return w.results, nil
 }
+
+// keep is how large a buffer may be to be used again: a request, with the document that made it full.
+func (s *Store) keep() int { return s.cfg.MaxBulkBytes + event.MaxSize }
 
 func (w *write) result(it item, status store.Status, err error) {
 	w.results[it.at] = store.Result{Status: status, Err: err}
@@ -66,47 +71,73 @@ func (w *write) all(items []item, status store.Status, err error) {
 	}
 }
 
-// prepare makes the lines of all documents. One that would make the server refuse the whole request
-// is poison here.
-func (w *write) prepare(docs []store.Doc) []item {
-	items := make([]item, 0, len(docs))
-	for i, doc := range docs {
-		it := item{at: i, record: doc.Record, index: w.s.names.of(doc.Record.Timestamp)}
-		if n := len(doc.Record.LogID); n == 0 || n > event.MaxIDLength {
-			w.result(it, store.Poison, fmt.Errorf("%w: log_id has %d bytes, want 1 to %d", event.ErrInvalid, n, event.MaxIDLength))
-			continue
+// fill makes items of the documents from next on, until a request is full, and gives the number of the
+// first that is left. A document that would make the server refuse the whole request is poison here.
+func (w *write) fill(next int) int {
+	w.body, w.items = w.body[:0], w.items[:0]
+	for ; next < len(w.docs); next++ {
+		it, err := w.add(next)
+		switch {
+		case err != nil:
+			w.body = w.body[:it.start]
+			w.result(it, store.Poison, err)
+		case it.end > w.s.cfg.MaxBulkBytes && len(w.items) > 0:
+			w.body = w.body[:it.start]
+			return next
+		default:
+			w.items = append(w.items, it)
 		}
-		if doc.Record.Timestamp.IsZero() {
-			w.result(it, store.Poison, fmt.Errorf("%w: timestamp is missing", event.ErrInvalid))
-			continue
-		}
-		body, err := source(doc)
-		if err != nil {
-			w.result(it, store.Poison, fmt.Errorf("opensearch: encode: %w", err))
-			continue
-		}
-		op := asJSON(map[string]any{"create": map[string]string{"_index": it.index, "_id": doc.Record.LogID}})
-		it.lines = make([]byte, 0, len(op)+len(body)+2)
-		it.lines = append(append(it.lines, op...), '\n')
-		it.lines = append(append(it.lines, body...), '\n')
-		items = append(items, it)
 	}
-	return items
+	return next
+}
+
+// add appends the lines of a document.
+func (w *write) add(at int) (it item, err error) {
+	doc := &w.docs[at]
+	it = item{at: at, start: len(w.body)}
+	if n := len(doc.Record.LogID); n == 0 || n > event.MaxIDLength {
+		return it, fmt.Errorf("%w: log_id has %d bytes, want 1 to %d", event.ErrInvalid, n, event.MaxIDLength)
+	}
+	if doc.Record.Timestamp.IsZero() {
+		return it, fmt.Errorf("%w: timestamp is missing", event.ErrInvalid)
+	}
+	it.index = w.month.of(w.s.names, doc.Record.Timestamp)
+	b := append(append(append(w.body, `{"create":{"_index":"`...), it.index...), `","_id":`...)
+	b = append(appendText(b, doc.Record.LogID), '}', '}', '\n')
+	w.body, err = appendSource(b, doc)
+	if err != nil {
+		return it, fmt.Errorf("opensearch: encode: %w", err)
+	}
+	w.body = append(w.body, '\n')
+	it.end = len(w.body)
+	return it, nil
+}
+
+// monthName remembers the name of the index of a month: most records of a batch are of the same one.
+type monthName struct {
+	year  int
+	month time.Month
+	name  string
+}
+
+func (m *monthName) of(n names, t time.Time) string {
+	t = t.UTC()
+	if year, month, _ := t.Date(); m.name == "" || year != m.year || month != m.month {
+		m.year, m.month, m.name = year, month, n.of(t)
+	}
+	return m.name
 }
 
 // ensure makes the indices of items, and gives those items whose index is there.
 func (w *write) ensure(ctx context.Context, items []item) []item {
-	failed := make(map[string]error)
-	asked := make(map[string]bool)
 	ready := items[:0]
 	for _, it := range items {
-		if !asked[it.index] {
-			asked[it.index] = true
-			if err := w.s.ensure(ctx, it.index); err != nil {
-				failed[it.index] = err
-			}
+		err, known := w.asked[it.index]
+		if !known {
+			err = w.s.ensure(ctx, it.index)
+			w.asked[it.index] = err
 		}
-		if err := failed[it.index]; err != nil {
+		if err != nil {
 			w.result(it, statusOf(err), err)
 			continue
 		}
@@ -118,7 +149,7 @@ func (w *write) ensure(ctx context.Context, items []item) []item {
 // send sends items until each has a result.
 func (w *write) send(ctx context.Context, items []item) {
 	for try := 1; len(items) > 0; try++ {
-		answers, err := w.s.bulk(ctx, items)
+		answers, err := w.bulk(ctx, items)
 		if err != nil {
 			w.refused(ctx, items, err)
 			return
@@ -147,7 +178,7 @@ func (w *write) refused(ctx context.Context, items []item, err error) {
 		w.send(ctx, items[:half])
 		w.send(ctx, items[half:])
 	case c == classTooBig:
-		w.all(items, store.Poison, fmt.Errorf("opensearch: document with %d bytes is too large for the server: %w", len(items[0].lines), err))
+		w.all(items, store.Poison, fmt.Errorf("opensearch: document with %d bytes is too large for the server: %w", items[0].end-items[0].start, err))
 	case c == classPoison:
 		w.all(items, store.Poison, err)
 	case c == classTransient:
@@ -194,24 +225,16 @@ func (w *write) settle(ctx context.Context, items []item, answers []itemAnswer, 
 	return again
 }
 
-// itemAnswer is what the server says about one document.
-type itemAnswer struct {
-	Status int         `json:"status"`
-	Error  *errorCause `json:"error"`
-}
-
-// bulk sends items in one request and gives one answer for each.
-func (s *Store) bulk(ctx context.Context, items []item) ([]itemAnswer, error) {
-	size := 0
-	for _, it := range items {
-		size += len(it.lines)
+// bulk sends items in one request and gives one answer for each, until the next call.
+func (w *write) bulk(ctx context.Context, items []item) ([]itemAnswer, error) {
+	body, err := w.requestBody(items)
+	if err != nil {
+		return nil, err
 	}
-	body := make([]byte, 0, size)
-	for _, it := range items {
-		body = append(body, it.lines...)
-	}
+	p := &payload{data: body}
+	defer p.close() // before the buffer is used for anything else
 	r := request{
-		method: http.MethodPost, path: "/_bulk", body: body, ndjson: true, timeout: s.cfg.BulkTimeout,
+		method: http.MethodPost, path: "/_bulk", payload: p, ndjson: true, gzip: w.s.cfg.Compress, timeout: w.s.cfg.BulkTimeout,
 		query: url.Values{
 			"timeout": {"60s"},
 			// The status must stay in, else there are no places to count; and the filter holds for the
@@ -219,37 +242,37 @@ func (s *Store) bulk(ctx context.Context, items []item) ([]itemAnswer, error) {
 			"filter_path": {"took,errors,error,status,items.*.status,items.*.error"},
 		},
 	}
-	status, answer, err := s.do(ctx, r)
+	status, answer, err := w.s.do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	if status != http.StatusOK {
 		return nil, errorOf(status, answer)
 	}
-	return parseBulk(answer, len(items))
+	w.answers, err = parseBulk(w.answers, answer, len(items))
+	return w.answers, err
 }
 
-// parseBulk reads the answer to a bulk of n items. An answer that does not have exactly one status
-// for each is no answer: nothing is known.
-func parseBulk(answer []byte, n int) ([]itemAnswer, error) {
-	var v struct {
-		Items []map[string]itemAnswer `json:"items"`
+// requestBody gives the lines of items: a part of the body, unless some between them have a result, or it
+// is compressed.
+func (w *write) requestBody(items []item) ([]byte, error) {
+	contiguous := true
+	for i := range items[1:] {
+		contiguous = contiguous && items[i].end == items[i+1].start
 	}
-	if err := json.Unmarshal(answer, &v); err != nil {
-		return nil, fmt.Errorf("opensearch: bulk answer is no JSON of the server: %w", err)
+	if contiguous && !w.s.cfg.Compress {
+		return w.body[items[0].start:items[len(items)-1].end], nil
 	}
-	if len(v.Items) != n {
-		return nil, fmt.Errorf("opensearch: bulk answer has %d items for %d documents", len(v.Items), n)
+	w.request = w.request[:0]
+	if w.s.cfg.Compress {
+		var err error
+		w.request, err = compress(w.request, w.body, items)
+		return w.request, err
 	}
-	answers := make([]itemAnswer, n)
-	for i, it := range v.Items {
-		a, ok := it["create"]
-		if !ok || a.Status == 0 {
-			return nil, fmt.Errorf("opensearch: bulk answer has no status for document %d", i)
-		}
-		answers[i] = a
+	for _, it := range items {
+		w.request = append(w.request, w.body[it.start:it.end]...)
 	}
-	return answers, nil
+	return w.request, nil
 }
 
 // pause waits, and reports whether ctx still lives.

@@ -80,7 +80,7 @@ func TestWrite_keepsTheBytesOfTheRecord(t *testing.T) {
 	if got := writeAll(t, s, []store.Doc{{Record: r, Encoded: encoded}}); got[0] != store.Stored {
 		t.Fatal(got)
 	}
-	sources, err := s.multiGet(t.Context(), []item{{record: r, index: s.names.of(r.Timestamp)}})
+	sources, err := s.multiGet(t.Context(), []documentID{{s.names.of(r.Timestamp), r.LogID}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -119,16 +119,26 @@ func (x exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(body) > maxAnswer {
 		return nil, &exchangeError{errors.New("answer is larger than 1 GiB")}
 	}
-	res.Body = io.NopCloser(bytes.NewReader(body))
+	res.Body = &wholeAnswer{Reader: bytes.NewReader(body), data: body}
 	return res, nil
 }
+
+// wholeAnswer is the body of an answer that is in memory already.
+type wholeAnswer struct {
+	*bytes.Reader
+	data []byte
+}
+
+// Close implements io.Closer.
+func (*wholeAnswer) Close() error { return nil }
 
 // request is one request to the server.
 type request struct {
 	method, path string
 	query        url.Values
 	body         []byte
-	ndjson       bool
+	payload      *payload // instead of body: one that is used again
+	ndjson, gzip bool
 	timeout      time.Duration
 }
 
@@ -148,8 +158,14 @@ func (s *Store) do(ctx context.Context, r request) (status int, body []byte, err
 	if err != nil {
 		return 0, nil, fmt.Errorf("opensearch: %s %s: %w", r.method, r.path, err)
 	}
+	if r.payload != nil {
+		r.payload.attach(req)
+	}
+	if r.gzip {
+		req.Header.Set("Content-Encoding", "gzip")
+	}
 	switch {
-	case len(r.body) == 0:
+	case len(r.body) == 0 && r.payload == nil:
 		req.Body = http.NoBody
 	case r.ndjson:
 		req.Header.Set("Content-Type", "application/x-ndjson")
@@ -161,6 +177,9 @@ func (s *Store) do(ctx context.Context, r request) (status int, body []byte, err
 		return 0, nil, fmt.Errorf("opensearch: %s %s: %w", r.method, r.path, err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	if whole, ok := res.Body.(*wholeAnswer); ok {
+		return res.StatusCode, whole.data, nil
+	}
 	body, err = io.ReadAll(res.Body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("opensearch: %s %s: %w", r.method, r.path, err)

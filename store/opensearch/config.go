@@ -42,6 +42,10 @@ type Config struct {
 	//
 	// Defaults to DefaultMaxBulkBytes, 5 MiB.
 	MaxBulkBytes int
+	// Compress sends bulk requests compressed with gzip: about a fifth of the bytes, for some 6 µs of
+	// processor for each record. It pays where the line is narrow or traffic costs; on a local network it
+	// does not.
+	Compress bool
 	// BulkTimeout bounds one bulk request, Timeout any other.
 	//
 	// Default to DefaultBulkTimeout, 90 s, and DefaultTimeout, 20 s.

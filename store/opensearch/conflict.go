@@ -22,13 +22,13 @@ const compareChunk = 200
 func (w *write) compare(ctx context.Context, items []item) {
 	for len(items) > 0 {
 		n := min(len(items), compareChunk)
-		stored, err := w.s.multiGet(ctx, items[:n])
+		stored, err := w.multiGet(ctx, items[:n])
 		for i, it := range items[:n] {
 			if err != nil {
 				w.result(it, statusOf(err), err)
 				continue
 			}
-			status, err := sameContent(it.record, stored[i])
+			status, err := sameContent(w.docs[it.at].Record, stored[i])
 			w.result(it, status, err)
 		}
 		items = items[n:]
@@ -57,15 +57,21 @@ func sameContent(r event.Record, stored []byte) (store.Status, error) {
 
 // multiGet gives the stored documents of items, nil for one that is not there. It sees what was
 // written a moment ago, as a search would not.
-func (s *Store) multiGet(ctx context.Context, items []item) ([]json.RawMessage, error) {
-	type id struct {
-		Index string `json:"_index"`
-		ID    string `json:"_id"`
-	}
-	ids := make([]id, len(items))
+func (w *write) multiGet(ctx context.Context, items []item) ([]json.RawMessage, error) {
+	ids := make([]documentID, len(items))
 	for i, it := range items {
-		ids[i] = id{it.index, it.record.LogID}
+		ids[i] = documentID{it.index, w.docs[it.at].Record.LogID}
 	}
+	return w.s.multiGet(ctx, ids)
+}
+
+// documentID is where a document is.
+type documentID struct {
+	Index string `json:"_index"`
+	ID    string `json:"_id"`
+}
+
+func (s *Store) multiGet(ctx context.Context, ids []documentID) ([]json.RawMessage, error) {
 	var v struct {
 		Docs []struct {
 			Found  bool            `json:"found"`
@@ -77,10 +83,10 @@ func (s *Store) multiGet(ctx context.Context, items []item) ([]json.RawMessage, 
 	if err := s.call(ctx, r, &v); err != nil {
 		return nil, err
 	}
-	if len(v.Docs) != len(items) {
-		return nil, fmt.Errorf("opensearch: answer has %d documents for %d ids", len(v.Docs), len(items))
+	if len(v.Docs) != len(ids) {
+		return nil, fmt.Errorf("opensearch: answer has %d documents for %d ids", len(v.Docs), len(ids))
 	}
-	sources := make([]json.RawMessage, len(items))
+	sources := make([]json.RawMessage, len(ids))
 	for i, d := range v.Docs {
 		if d.Error != nil {
 			return nil, &answerError{status: http.StatusServiceUnavailable, kind: d.Error.Type, reason: d.Error.text()}

@@ -346,7 +346,7 @@ func FuzzParseBulk(f *testing.F) {
 	f.Add([]byte(`{"items":[{"create":{"status":400,"error":{"type":"a","reason":"b","caused_by":{"reason":"c"}}}}]}`))
 	f.Add([]byte(`<html>`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		answers, err := parseBulk(body, 1)
+		answers, err := parseBulk(nil, body, 1)
 		if (err == nil) != (len(answers) == 1) {
 			t.Errorf("%d answers, %v", len(answers), err)
 		}
