@@ -86,14 +86,30 @@ func (t *textBuilder) add(s string) {
 		s = s[:4*MaxSearchText]
 	}
 	if isASCII(s) {
-		t.addASCII(s)
+		addASCII(t, s)
+		return
+	}
+	var space [128]byte
+	if folded, ok := appendLatin(space[:0], s); ok {
+		addASCII(t, folded)
 		return
 	}
 	eachWord(Fold(s), t.word)
 }
 
+// addBytes is add without a copy where it can be.
+func (t *textBuilder) addBytes(s []byte) {
+	if len(s) <= 4*MaxSearchText && isASCII(s) {
+		addASCII(t, s)
+		return
+	}
+	t.add(string(s))
+}
+
 // word adds a word, if there is room.
-func (t *textBuilder) word(w string) bool {
+func (t *textBuilder) word(w string) bool { return addWord(t, w) }
+
+func addWord[T string | []byte](t *textBuilder, w T) bool {
 	if len(t.b)-t.start+1+len(w) > MaxSearchText {
 		t.full = true
 		return false
@@ -106,7 +122,10 @@ func (t *textBuilder) word(w string) bool {
 }
 
 // addASCII is add for a text of ASCII only, of which it makes no copy: most are.
-func (t *textBuilder) addASCII(s string) {
+func addASCII[T string | []byte](t *textBuilder, s T) {
+	if t.full {
+		return
+	}
 	for i := 0; i < len(s); {
 		if !isWordByte[s[i]] {
 			i++
@@ -117,7 +136,7 @@ func (t *textBuilder) addASCII(s string) {
 			end++
 		}
 		at := len(t.b)
-		if !t.word(s[i:min(end, i+MaxWordLength)]) {
+		if !addWord(t, s[i:min(end, i+MaxWordLength)]) {
 			return
 		}
 		for ; at < len(t.b); at++ {
@@ -143,7 +162,7 @@ func (t *textBuilder) addJSON(data json.RawMessage) {
 	}
 	switch s, kind := simple(data); kind {
 	case simpleText, simpleNumber:
-		t.add(s)
+		t.addBytes(s)
 	case simpleWord: // true, false and null have no words
 	default:
 		t.addValue(decode(data), 0)
@@ -215,19 +234,16 @@ type tokenizer struct {
 	n     int
 }
 
-func (t *tokenizer) put(parts ...string) {
+func (t *tokenizer) put(kind, field string, values ...[]byte) {
 	if t.n == MaxTokens {
 		return
 	}
 	t.n++
-	t.b = t.b[:0]
-	ascii := true
-	for i, p := range parts {
-		if i > 0 {
-			t.b = append(t.b, separator...)
-		}
-		t.b = append(t.b, p...)
-		ascii = ascii && isASCII(p)
+	t.b = append(append(append(t.b[:0], kind...), separator...), field...)
+	ascii := isASCII(field)
+	for _, v := range values {
+		t.b = append(append(t.b, separator...), v...)
+		ascii = ascii && isASCII(v)
 	}
 	if !ascii {
 		t.b = norm.NFC.Append(t.b[:0], []byte(string(t.b))...)
@@ -275,14 +291,14 @@ func capped(b []byte) []byte {
 }
 
 // valueText gives the value of a change as it is in a token; ok is false if there is none.
-func valueText(data json.RawMessage) (s string, ok bool) {
+func valueText(data json.RawMessage) (s []byte, ok bool) {
 	if len(data) == 0 {
-		return "", false
+		return nil, false
 	}
 	if s, kind := simple(data); kind != notSimple {
 		return s, true
 	}
-	return decodedText(data), true
+	return []byte(decodedText(data)), true
 }
 
 // decodedText is valueText of what is not simple.

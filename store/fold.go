@@ -2,6 +2,7 @@ package store
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -13,20 +14,33 @@ import (
 // "da". Letters of scripts whose marks are not accents (Thai, Devanagari, Hebrew, …) keep them. Folding
 // twice changes nothing.
 func Fold(s string) string {
-	ascii, lower := true, true
+	if isFolded(s) {
+		return s
+	}
+	var space [128]byte
+	return string(AppendFold(space[:0], s))
+}
+
+// isFolded reports whether s is ASCII without upper case: then there is nothing to do.
+func isFolded(s string) bool {
 	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			ascii = false
-			break
+		if c := s[i]; c >= utf8.RuneSelf || c >= 'A' && c <= 'Z' {
+			return false
 		}
-		lower = lower && (s[i] < 'A' || s[i] > 'Z')
 	}
-	if ascii {
-		if lower {
-			return s
-		}
-		return strings.ToLower(s)
+	return true
+}
+
+// AppendFold appends Fold of s to dst.
+func AppendFold(dst []byte, s string) []byte {
+	if folded, ok := appendLatin(dst, s); ok {
+		return folded
 	}
+	return foldAny(dst, s)
+}
+
+// foldAny is AppendFold for any text.
+func foldAny(dst []byte, s string) []byte {
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range norm.NFKD.String(strings.ToValidUTF8(s, "\uFFFD")) {
@@ -41,8 +55,63 @@ func Fold(s string) string {
 		}
 		b.WriteRune(r)
 	}
-	return norm.NFC.String(b.String())
+	return append(dst, norm.NFC.String(b.String())...)
 }
+
+// appendLatin is AppendFold for texts of ASCII and Latin letters, each of which folds to ASCII by itself: what
+// stands beside it makes no difference. For all others ok is false.
+func appendLatin(dst []byte, s string) (_ []byte, ok bool) {
+	start := len(dst)
+	for _, r := range s {
+		if r < utf8.RuneSelf {
+			if r >= 'A' && r <= 'Z' {
+				r += 'a' - 'A'
+			}
+			dst = append(dst, byte(r))
+			continue
+		}
+		plain := latinOf(r)
+		if plain == "" {
+			return dst[:start], false
+		}
+		dst = append(dst, plain...)
+	}
+	return dst, true
+}
+
+// Blocks of Latin letters with accents: Latin-1 Supplement to Latin Extended-B, Latin Extended Additional,
+// which has those of Vietnamese.
+const (
+	latinFrom, latinTo           = 0x00C0, 0x0250
+	additionalFrom, additionalTo = 0x1E00, 0x1F00
+)
+
+func latinOf(r rune) string {
+	switch {
+	case r >= latinFrom && r < latinTo:
+		return latin()[r-latinFrom]
+	case r >= additionalFrom && r < additionalTo:
+		return latin()[latinTo-latinFrom+r-additionalFrom]
+	}
+	return ""
+}
+
+// latin has what each letter of the blocks folds to, "" if that is not ASCII.
+var latin = sync.OnceValue(func() []string {
+	table := make([]string, 0, latinTo-latinFrom+additionalTo-additionalFrom)
+	add := func(from, to rune) {
+		for r := from; r < to; r++ {
+			folded := string(foldAny(nil, string(r)))
+			if !isASCII(folded) {
+				folded = ""
+			}
+			table = append(table, folded)
+		}
+	}
+	add(latinFrom, latinTo)
+	add(additionalFrom, additionalTo)
+	return table
+})
 
 // isAccent reports whether r is a combining mark of the blocks that hold accents.
 func isAccent(r rune) bool {

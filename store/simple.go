@@ -16,38 +16,38 @@ const (
 )
 
 // simple gives the text of a JSON value that can be read without decoding it, as nearly all values of
-// changes can.
-func simple(data json.RawMessage) (string, kind) {
+// changes can: a part of data.
+func simple(data json.RawMessage) ([]byte, kind) {
 	switch n := len(data); {
 	case n >= 2 && data[0] == '"' && data[n-1] == '"':
 		inner := data[1 : n-1]
 		ascii := true
 		for _, c := range inner {
 			if c == '"' || c == '\\' || c < ' ' {
-				return "", notSimple
+				return nil, notSimple
 			}
 			ascii = ascii && c < utf8.RuneSelf
 		}
 		if !ascii && !utf8.Valid(inner) {
-			return "", notSimple
+			return nil, notSimple
 		}
-		return string(inner), simpleText
+		return inner, simpleText
 	case n == 0:
-		return "", notSimple
+		return nil, notSimple
 	case data[0] == '-' || data[0] >= '0' && data[0] <= '9':
 		if data[n-1] >= '0' && data[n-1] <= '9' && json.Valid(data) {
-			return string(data), simpleNumber
+			return data, simpleNumber
 		}
 	default:
 		switch string(data) {
 		case "true", "false", "null":
-			return string(data), simpleWord
+			return data, simpleWord
 		}
 	}
-	return "", notSimple
+	return nil, notSimple
 }
 
-func isASCII(s string) bool {
+func isASCII[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return false

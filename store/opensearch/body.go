@@ -83,7 +83,11 @@ func (l *tokenList) begin() {
 
 func (l *tokenList) add(token []byte) {
 	l.begin()
-	l.b = appendText(l.b, token)
+	if isPlain(token) && utf8.Valid(token) {
+		l.b = append(append(append(l.b, '"'), token...), '"')
+		return
+	}
+	l.b = append(l.b, asJSON(string(token))...)
 }
 
 func (l *tokenList) addText(token string) {
@@ -96,48 +100,39 @@ func (l *tokenList) fold(field store.Field, value string) {
 		return
 	}
 	l.begin()
-	if field.Folds() && len(field)+1+len(value) <= store.MaxTokenLength {
-		if b, ok := appendFolded(l.b, field, value); ok {
-			l.b = b
-			return
-		}
+	start := len(l.b)
+	l.b = append(append(append(l.b, '"'), field...), '=')
+	from := len(l.b)
+	if field.Folds() {
+		l.b = store.AppendFold(l.b, value)
+	} else if a, err := netip.ParseAddr(value); err == nil {
+		l.b = a.AppendTo(l.b)
+	} else {
+		l.b = append(l.b, value...)
 	}
-	l.b = appendText(l.b, foldedToken(field, value))
+	if len(l.b)-start-1 <= store.MaxTokenLength && isPlain(l.b[from:]) && utf8.Valid(l.b[from:]) {
+		l.b = append(l.b, '"')
+		return
+	}
+	l.b = appendText(l.b[:start], foldedToken(field, value))
 }
 
-// appendFolded appends the foldedToken of a value that has nothing but letters, digits and harmless signs
-// of ASCII, without a copy; else ok is false.
-func appendFolded(dst []byte, field store.Field, value string) (_ []byte, ok bool) {
-	for i := range len(value) {
-		if c := value[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
-			return dst, false
+// isPlain reports whether s stands in a JSON string as it is, if it is UTF-8.
+func isPlain[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
+			return false
 		}
 	}
-	dst = append(append(append(dst, '"'), field...), '=')
-	for i := range len(value) {
-		c := value[i]
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		dst = append(dst, c)
-	}
-	return append(dst, '"'), true
+	return true
 }
 
 // appendText appends s as a JSON string.
-func appendText[T string | []byte](dst []byte, s T) []byte {
-	ascii := true
-	for i := range len(s) {
-		c := s[i]
-		if c < ' ' || c == '"' || c == '\\' {
-			return append(dst, asJSON(string(s))...)
-		}
-		ascii = ascii && c < utf8.RuneSelf
+func appendText(dst []byte, s string) []byte {
+	if isPlain(s) && utf8.ValidString(s) {
+		return append(append(append(dst, '"'), s...), '"')
 	}
-	if !ascii && !utf8.ValidString(string(s)) {
-		return append(dst, asJSON(string(s))...)
-	}
-	return append(append(append(dst, '"'), s...), '"')
+	return append(dst, asJSON(s)...)
 }
 
 // foldedToken is what "folded" has for a value of a field. A long one is replaced by its hash, because

@@ -119,6 +119,8 @@ func BenchmarkWrite_againstPrebuilt(b *testing.B) {
 		const n = bulks * size
 		return n / took.Seconds(), float64(used.Microseconds()) / n, float64(after.Mallocs-before.Mallocs) / n
 	}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: inFlight}}
+	defer client.CloseIdleConnections()
 	for b.Loop() {
 		mine, plain := benchStore(b, "w-"), benchStore(b, "p-")
 		for round := -1; round < rounds; round++ { // the first one warms up
@@ -147,7 +149,7 @@ func BenchmarkWrite_againstPrebuilt(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				r, cpu, _ := timed(func(i int) { b.Helper(); prebuilt(b, plain, bodies[i]) })
+				r, cpu, _ := timed(func(i int) { prebuilt(b, client, plain.cfg.Addresses[0], bodies[i]) })
 				if round >= 0 {
 					loop, cpuLoop = append(loop, r), cpuLoop+cpu/rounds
 				}
@@ -173,13 +175,14 @@ func BenchmarkWrite_againstPrebuilt(b *testing.B) {
 
 // prebuilt posts a body as a program would that does nothing else: it looks for no error but that of the
 // whole request.
-func prebuilt(b *testing.B, s *Store, body []byte) {
-	req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, s.cfg.Addresses[0]+"/_bulk?filter_path=took,errors", bytes.NewReader(body))
+func prebuilt(b *testing.B, client *http.Client, address string, body []byte) {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, address+"/_bulk?filter_path=took,errors", bytes.NewReader(body))
 	if err != nil {
 		b.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		b.Fatal(err)
 	}
