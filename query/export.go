@@ -62,6 +62,7 @@ func (h *handler) export(r *call) {
 		return
 	}
 	f, kind, ending := formatOf(name, columns, h.eventSource())
+	unbound(r)
 	x.headers(kind, fmt.Sprintf("audit-%s.%s", r.start.UTC().Format("20060102-150405"), ending))
 	end, err := x.write(f, first, scope)
 	outcome := "success"

@@ -49,6 +49,18 @@ type Options struct {
 	//
 	// Defaults to 4.
 	MaxStreams int
+	// TailInterval is how often a live tail asks the store for what has arrived.
+	//
+	// Defaults to 1 second.
+	TailInterval time.Duration
+	// Heartbeat is how often a live tail shows that it is still there, and asks the Authorizer again.
+	//
+	// Defaults to 15 seconds.
+	Heartbeat time.Duration
+	// Done ends the live tails when it is closed, for http.Server.Shutdown waits for them.
+	//
+	// Defaults to nil: they end with their connections.
+	Done <-chan struct{}
 	// ProblemBase is the absolute URL that begins the "type" of a problem, as in
 	// ProblemBase + "invalid-parameter".
 	//
@@ -81,6 +93,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxStreams == 0 {
 		o.MaxStreams = 4
+	}
+	if o.TailInterval == 0 {
+		o.TailInterval = time.Second
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 15 * time.Second
 	}
 	o.Access = o.Access.withDefaults()
 	if o.ProblemBase == "" {
@@ -121,6 +139,12 @@ func (o Options) Validate() error {
 	}
 	if o.MaxStreams < 0 {
 		bad("Options.MaxStreams is %d, want 0 (default) or more", o.MaxStreams)
+	}
+	if o.TailInterval < 0 {
+		bad("Options.TailInterval is %v, want 0 (default) or more", o.TailInterval)
+	}
+	if o.Heartbeat < 0 {
+		bad("Options.Heartbeat is %v, want 0 (default) or more", o.Heartbeat)
 	}
 	if u, err := url.Parse(o.ProblemBase); o.ProblemBase != "" && (err != nil || !u.IsAbs()) {
 		bad("Options.ProblemBase is %q, want an absolute URL", o.ProblemBase)

@@ -70,6 +70,12 @@ func filterParams() []param {
 			param{name: string(f), text: "records with this value; repeated: any of these", many: true, schema: values},
 			param{name: notPrefix + string(f), text: "records without this value; repeated: none of these", many: true, schema: values})
 	}
+	out = append(out,
+		text("change_field", "records in which this column was changed", MaxValueLength),
+		text("change_from", "with change_field: from this value; a text, or the JSON of any other value", MaxValueLength),
+		text("change_to", "with change_field: to this value; a text, or the JSON of any other value", MaxValueLength),
+		param{name: "extra", text: "records whose own field has the value, as name=value; repeated: all of these", many: true, schema: schema{"type": "string", "minLength": 1, "maxLength": MaxValueLength}},
+	)
 	day := schema{"type": "string", "format": "date"}
 	instant := schema{"type": "string", "format": "date-time"}
 	return append(out,

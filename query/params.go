@@ -127,6 +127,8 @@ func (h *handler) parse(r *call) request {
 				q.query.Filters = append(q.query.Filters, store.Filter{Field: field, Not: not, Values: p.filterValues(name, field)})
 			}
 		}
+		p.change(&q.query, r.grant)
+		p.extra(&q.query, r.grant)
 		p.text(&q.query, r.grant)
 		h.times(r, &q)
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/gormtrail/audit/store"
 )
 
 // route is one route of the package: what serves it, and all that the parser of parameters and the
@@ -81,6 +83,37 @@ func (h *handler) table() []*route {
 		{
 			path: "/batches/:batch_id", operation: OperationBatch, summary: "A batch: its summary and errors, and a page of its records",
 			filters: true, params: join([]param{pathParam("batch_id", "id of the batch")}, pageParams()), answers: jsonOf("Batch"), problems: []int{404, 410}, serve: h.batch,
+		},
+		{
+			path: "/count", operation: OperationCount, summary: "How many records match",
+			filters: true, params: countParams(), answers: jsonOf("Count"), serve: h.count,
+		},
+		{
+			path: "/facets", operation: OperationFacets, summary: "Which values occur how often",
+			text:    "The facet of a field ignores the caller's filter on this field, so that it shows what else could be chosen.",
+			filters: true, params: facetParams(), answers: jsonOf("Facets"), serve: h.facets,
+		},
+		{
+			path: "/histogram", operation: OperationHistogram, summary: "How many records there are over time",
+			filters: true, params: histogramParams(), answers: jsonOf("Histogram"), serve: h.histogram,
+		},
+		{
+			path: "/users", operation: OperationUser, summary: "Who made records, most first",
+			filters: true, params: []param{integer("size", "number of users", store.DefaultFacetSize, 1, maxUsers)}, answers: jsonOf("Users"), serve: h.users,
+		},
+		{
+			path: "/users/:user_id", operation: OperationUser, summary: "What a user did, when first and last, and from where",
+			filters: true, params: []param{pathParam("user_id", "id of the user")}, answers: jsonOf("User"), problems: []int{404}, serve: h.user,
+		},
+		{
+			path: "/changes", operation: OperationChanges, summary: "Records in the order of their arrival, from a checkpoint on",
+			text:    "For programs that take over all records. Who follows next misses none, and may get one twice.",
+			filters: true, params: changesParams(), answers: jsonOf("Changes"), serve: h.changes,
+		},
+		{
+			path: "/stream", operation: OperationTail, summary: "Records as they arrive, as server-sent events",
+			text:    "Each record is an event record; an id comes behind those that were read together. Who comes again with Last-Event-ID misses none, and may get some twice.",
+			filters: true, params: tailParams(), streams: true, answers: []media{{"text/event-stream", "Text"}}, serve: h.tail,
 		},
 		{
 			path: "/export", operation: OperationExport, summary: "All records that match, as a file",

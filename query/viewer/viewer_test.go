@@ -227,20 +227,20 @@ func TestAPI_withoutSession_asksTheAuthorizer(t *testing.T) {
 	engine := mount(t)
 	data := 0
 	for _, route := range engine.Routes() {
-		if route.Method != http.MethodGet || route.Path == "/audit" || route.Path == "/audit/" || strings.HasPrefix(route.Path, "/audit/assets/") {
+		if strings.TrimSuffix(route.Path, "/") == "/audit/session" && route.Method != http.MethodGet || route.Path == "/audit" || route.Path == "/audit/" || strings.HasPrefix(route.Path, "/audit/assets/") {
 			continue // the page itself, and signing in and out
 		}
 		data++
-		target := strings.ReplaceAll(route.Path, ":log_id", "1")
+		target := strings.NewReplacer(":log_id", "1", ":object_type", "customer", ":object_id", "1", ":batch_id", "1", ":user_id", "1").Replace(route.Path)
 		if w := do(engine, route.Method, target, ""); w.Code != http.StatusUnauthorized {
 			t.Errorf("%s without a token: %d", target, w.Code)
 		}
-		if w := do(engine, route.Method, target, "", "Authorization", "Bearer "+token); w.Code != http.StatusOK {
+		if w := do(engine, route.Method, target, "", "Authorization", "Bearer "+token, "Last-Event-ID", "none"); w.Code == http.StatusUnauthorized || w.Code == http.StatusForbidden {
 			t.Errorf("%s with a token: %d %s", target, w.Code, w.Body)
 		}
 	}
-	if data != 5 {
-		t.Errorf("%d routes with data, want 5", data)
+	if data < 20 {
+		t.Errorf("%d routes with data, want at least 20", data)
 	}
 }
 
