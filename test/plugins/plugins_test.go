@@ -34,6 +34,8 @@ type plugin struct {
 	ops    []string
 	images []string // of the column name
 	failed []error
+
+	changes []capture.Change
 }
 
 func (p *plugin) Name() string { return "recorder" }
@@ -48,6 +50,7 @@ func (p *plugin) Initialize(db *gorm.DB) error {
 				defer p.mu.Unlock()
 				for _, item := range items {
 					c := item.(capture.Change) //nolint:forcetypeassert // nothing else is given
+					p.changes = append(p.changes, c)
 					p.ops = append(p.ops, strings.TrimSpace(names[c.Op]+" "+c.Table+" "+c.Note))
 					p.images = append(p.images, nameOf(c.Model, c.Before)+" -> "+nameOf(c.Model, c.After))
 				}
@@ -138,23 +141,36 @@ func open(t *testing.T, d gorm.Dialector) *gorm.DB {
 	return db
 }
 
+// dialectors give, for each database, a new one and how it is opened.
+func dialectors(t *testing.T) map[string]func(t *testing.T) func() gorm.Dialector {
+	t.Helper()
+	return map[string]func(t *testing.T) func() gorm.Dialector{
+		"sqlite": func(t *testing.T) func() gorm.Dialector {
+			t.Helper()
+			path := filepath.Join(t.TempDir(), "t.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(0)"
+			return func() gorm.Dialector { return sqlite.Open(path) }
+		},
+		"postgres": func(t *testing.T) func() gorm.Dialector {
+			t.Helper()
+			dsn := testservers.PostgresSchema(t)
+			return func() gorm.Dialector { return postgres.Open(dsn) }
+		},
+		"mariadb": func(t *testing.T) func() gorm.Dialector {
+			t.Helper()
+			dsn := testservers.MariaDBDatabase(t)
+			return func() gorm.Dialector { return mysql.Open(dsn) }
+		},
+	}
+}
+
 func forEach(t *testing.T, f func(t *testing.T, dialector func() gorm.Dialector)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		path := filepath.Join(t.TempDir(), "t.db") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)"
-		f(t, func() gorm.Dialector { return sqlite.Open(path) })
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		dsn := testservers.PostgresSchema(t)
-		f(t, func() gorm.Dialector { return postgres.Open(dsn) })
-	})
-	t.Run("mariadb", func(t *testing.T) {
-		t.Parallel()
-		dsn := testservers.MariaDBDatabase(t)
-		f(t, func() gorm.Dialector { return mysql.Open(dsn) })
-	})
+	for name, d := range dialectors(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, d(t))
+		})
+	}
 }
 
 type flagged struct {
