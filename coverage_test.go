@@ -89,7 +89,7 @@ func TestBypass_isRecordedOnRequest(t *testing.T) {
 			}
 			data, err := event.Encode(r)
 			must(t, err)
-			if got := fmt.Sprint(r.Extra[audit.ExtraStatement]); strings.Contains(string(data), canary) || !strings.Contains(got, "INSERT INTO customers(name, email) VALUES") {
+			if got := fmt.Sprint(r.Extra[audit.ExtraStatement]); strings.Contains(string(data), canary) || !strings.Contains(got, "INSERT INTO customers (name, email) VALUES") {
 				t.Errorf("statement %s in %s", got, data)
 			}
 			// It shares the end of its transaction.

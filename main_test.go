@@ -130,7 +130,7 @@ var openers = []struct {
 	open func(t testing.TB) gorm.Dialector
 }{
 	{"sqlite", func(t testing.TB) gorm.Dialector {
-		return sqlite.Open("file:" + strings.ReplaceAll(filepath.Join(t.TempDir(), "audit.db"), "#", "%23") + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)")
+		return sqlite.Open("file:" + strings.ReplaceAll(filepath.Join(t.TempDir(), "audit.db"), "#", "%23") + "?_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_pragma=synchronous(0)")
 	}},
 	{"postgres", func(t testing.TB) gorm.Dialector { return postgres.Open(testservers.PostgresSchema(t)) }},
 }

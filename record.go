@@ -233,7 +233,7 @@ func (h *handle) maskExtra(r *event.Record) {
 func (h *handle) describe(ctx context.Context, p *pending, r *event.Record) {
 	t := p.table
 	if p.summary != nil {
-		summarize(p.summary, r)
+		summarize(p.summary, t, r)
 		return
 	}
 	if row := p.image(); row != nil {
@@ -316,16 +316,16 @@ var simpleMessages = map[event.Action]event.Message{
 }
 
 // summarize fills the record of a statement that changed more rows than are recorded one by one.
-func summarize(s *capture.Summary, r *event.Record) {
+func summarize(s *capture.Summary, t *table, r *event.Record) {
 	if s.InDoubt {
 		r.ChangeMessage = event.TextMessage("One statement, of which the answer was lost: which rows it wrote, if any, is not known")
-		setExtra(r, ExtraStatement, withoutValues(s.Statement))
+		setExtra(r, ExtraStatement, statementShape(s.Statement, t))
 		return
 	}
 	r.IsTruncated = true
 	r.ChangeMessage = event.TextMessage(fmt.Sprintf("%d rows in one statement, not recorded one by one", s.Rows))
 	setExtra(r, ExtraRows, s.Rows)
-	setExtra(r, ExtraStatement, withoutValues(s.Statement))
+	setExtra(r, ExtraStatement, statementShape(s.Statement, t))
 }
 
 // textFor gives the change_message of an action without a table.

@@ -2,7 +2,6 @@ package audit
 
 import (
 	"database/sql"
-	"strings"
 
 	"gorm.io/gorm"
 
@@ -74,55 +73,4 @@ func actionOf(verb string) event.Action {
 		return event.ActionDelete
 	}
 	return event.ActionChange
-}
-
-// maxStatement is the length in characters to which the text of a statement is cut.
-const maxStatement = 2048
-
-// statementShape gives SQL text that somebody wrote by hand without values and comments; empty if it cannot
-// be sure what is one. It trusts less than withoutValues, which is for what GORM built.
-// Of quoted names only those of the table stay, since SQLite takes others for texts.
-func statementShape(text string, t *table) string {
-	if strings.Contains(text, `\`) {
-		return "" // E'it\'s' does not end where it seems to
-	}
-	var b strings.Builder
-	s := sqltext.Scan(text)
-	number, glued := false, false
-	for {
-		before := len(s.Rest())
-		token, ok := s.Next()
-		if !ok {
-			break
-		}
-		adjacent := before-len(s.Rest()) == len(token.Text)
-		word := token.Text
-		switch {
-		case token.Kind == sqltext.String:
-			word, number = "'?'", false
-		case token.Kind == sqltext.Name:
-			if t.schema.Table != word && t.schema.FieldsByDBName[word] == nil {
-				word = "?"
-			}
-			word, number = `"`+word+`"`, false
-		case token.Kind == sqltext.Word && number && adjacent:
-			continue // 0xff, 1e9
-		case token.Kind == sqltext.Other && word >= "0" && word <= "9":
-			if number && adjacent {
-				continue
-			}
-			if word, number = "?", true; strings.HasSuffix(b.String(), "$") {
-				glued = true
-			}
-		default:
-			number = false
-		}
-		tight := strings.Contains(".,);(", word) || glued
-		if b.Len() > 0 && !tight && !strings.HasSuffix(b.String(), ".") && !strings.HasSuffix(b.String(), "(") {
-			b.WriteByte(' ')
-		}
-		b.WriteString(word)
-		glued = false
-	}
-	return cutRunes(b.String(), maxStatement)
 }
