@@ -127,7 +127,7 @@ func (q *Queue) Quarantine(ctx context.Context, m stream.Message, reason error) 
 	ctx, cancel := context.WithTimeout(ctx, q.cfg.Timeout)
 	defer cancel()
 	table, p := q.o.names.Table("_quarantine"), q.o.d.Placeholder
-	err := sqltable.InTx(ctx, q.o.pool, savepoint, nil, func(conn gorm.ConnPool) error {
+	err := sqltable.InTx(ctx, q.o.pool, q.o.d, savepoint, nil, func(conn gorm.ConnPool) error {
 		if _, err := conn.ExecContext(ctx, "DELETE FROM "+table+" WHERE seq = "+p(1), m.Seq); err != nil {
 			return err
 		}

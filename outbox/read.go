@@ -182,7 +182,7 @@ func (q *Queue) claim(ctx context.Context, conn gorm.ConnPool) error {
 	}
 	var last uint64
 	var claimed int64
-	err := sqltable.InTx(ctx, conn, savepoint, q.o.d.claiming(), func(conn gorm.ConnPool) (err error) {
+	err := sqltable.InTx(ctx, conn, q.o.d, savepoint, q.o.d.claiming(), func(conn gorm.ConnPool) (err error) {
 		if last, err = q.o.d.lockState(ctx, conn, n); err != nil {
 			return err
 		}

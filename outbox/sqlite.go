@@ -29,8 +29,13 @@ func (sqlite) fill(n sqltable.Names, producer string) []string {
 }
 
 // insertTx needs no savepoint for one statement: SQLite undoes a statement that fails, and the
-// transaction goes on.
+// transaction goes on. But it undoes the whole transaction if the statement is interrupted, and what the
+// application does next would be committed at once; so the end of ctx interrupts nothing.
 func (sqlite) insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, cfg Config) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	return insertParts(ctx, conn, n, rows, cfg.Strict, "INSERT")
 }
 

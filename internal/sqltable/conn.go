@@ -37,8 +37,17 @@ type beginner interface {
 	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
 }
 
-// InTx runs f in a transaction of its own, or behind the savepoint if pool is a transaction.
-func InTx(ctx context.Context, pool gorm.ConnPool, savepoint string, opts *sql.TxOptions, f func(conn gorm.ConnPool) error) (err error) {
+// InTx runs f in a transaction of its own, or behind the savepoint if pool is a transaction. On SQLite the end
+// of ctx ends the statements, but never the connection; see holdTx.
+func InTx(ctx context.Context, pool gorm.ConnPool, d Dialect, savepoint string, opts *sql.TxOptions, f func(conn gorm.ConnPool) error) (err error) {
+	if d.Embedded() {
+		switch p := pool.(type) {
+		case *sql.DB:
+			return onConn(ctx, p, func(conn *sql.Conn) error { return holdTx(ctx, conn, opts, f) })
+		case *sql.Conn:
+			return holdTx(ctx, p, opts, f)
+		}
+	}
 	db, ok := pool.(beginner)
 	if !ok { // in the transaction that GORM was opened on
 		return WithSavepoint(ctx, pool, savepoint, func() error { return f(pool) })
@@ -60,20 +69,25 @@ func InTx(ctx context.Context, pool gorm.ConnPool, savepoint string, opts *sql.T
 	return tx.Commit()
 }
 
-// WithSavepoint runs f so that the transaction of conn can go on if it fails.
+// WithSavepoint runs f so that the transaction of conn can go on if it fails: then nothing of it is left.
 func WithSavepoint(ctx context.Context, conn gorm.ConnPool, savepoint string, f func() error) error {
 	if _, err := conn.ExecContext(ctx, "SAVEPOINT "+savepoint); err != nil {
 		return err
 	}
-	if err := f(); err != nil {
+	err := f()
+	if err == nil {
+		_, err = conn.ExecContext(ctx, "RELEASE SAVEPOINT "+savepoint)
+	}
+	if err != nil {
 		return errors.Join(err, RollbackTo(ctx, conn, savepoint))
 	}
-	_, err := conn.ExecContext(ctx, "RELEASE SAVEPOINT "+savepoint)
-	return err
+	return nil
 }
 
-// RollbackTo undoes what was done since the savepoint, and removes it.
+// RollbackTo undoes what was done since the savepoint, and removes it, also if ctx has ended: what was lost for
+// the caller must not be in the transaction all the same.
 func RollbackTo(ctx context.Context, conn gorm.ConnPool, savepoint string) error {
+	ctx = context.WithoutCancel(ctx)
 	for _, s := range []string{"ROLLBACK TO SAVEPOINT " + savepoint, "RELEASE SAVEPOINT " + savepoint} {
 		if _, err := conn.ExecContext(ctx, s); err != nil {
 			return fmt.Errorf("after it: %w", err)

@@ -13,6 +13,8 @@ type Dialect interface {
 	// Placeholder gives the placeholder of the n-th argument, from 1.
 	Placeholder(n int) string
 	Quote(ident string) string
+	// Embedded reports whether the database is part of the program: a connection may be all that there is of it.
+	Embedded() bool
 	// Current gives the schema that unqualified names mean, "" where that does not matter.
 	Current(ctx context.Context, conn gorm.ConnPool) (string, error)
 	// Exists reports whether there is the table n.Table(suffix).
@@ -23,6 +25,9 @@ type Dialect interface {
 
 // Postgres is the Dialect of PostgreSQL.
 type Postgres struct{}
+
+// Embedded implements Dialect.
+func (Postgres) Embedded() bool { return false }
 
 // Placeholder implements Dialect.
 func (Postgres) Placeholder(n int) string { return "$" + strconv.Itoa(n) }
@@ -51,6 +56,9 @@ func (Postgres) Lock(ctx context.Context, conn gorm.ConnPool, n Names) error {
 // MySQL is the Dialect of MySQL and MariaDB.
 type MySQL struct{}
 
+// Embedded implements Dialect.
+func (MySQL) Embedded() bool { return false }
+
 // Placeholder implements Dialect.
 func (MySQL) Placeholder(int) string { return "?" }
 
@@ -76,6 +84,9 @@ func (MySQL) Lock(context.Context, gorm.ConnPool, Names) error { return nil }
 
 // SQLite is the Dialect of SQLite.
 type SQLite struct{}
+
+// Embedded implements Dialect.
+func (SQLite) Embedded() bool { return true }
 
 // Placeholder implements Dialect.
 func (SQLite) Placeholder(int) string { return "?" }

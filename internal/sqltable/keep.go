@@ -26,7 +26,7 @@ func LastConfig(ctx context.Context, conn gorm.ConnPool, d Dialect, n Names, pro
 // KeepConfig keeps the configuration of a program in _meta.
 func KeepConfig(ctx context.Context, pool gorm.ConnPool, d Dialect, n Names, program string, config []byte) error {
 	t, name := n.Table("_meta"), configName(program)
-	return InTx(ctx, pool, "audit_config", nil, func(conn gorm.ConnPool) error {
+	return InTx(ctx, pool, d, "audit_config", nil, func(conn gorm.ConnPool) error {
 		if _, err := conn.ExecContext(ctx, "DELETE FROM "+t+" WHERE name = "+d.Placeholder(1), name); err != nil {
 			return err
 		}

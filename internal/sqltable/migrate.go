@@ -48,7 +48,7 @@ func (s Schema) Migrate(ctx context.Context, pool gorm.ConnPool, savepoint strin
 			return err
 		}
 		if err == nil {
-			err = InTx(ctx, pool, savepoint, nil, func(conn gorm.ConnPool) error { return s.make(ctx, conn) })
+			err = InTx(ctx, pool, s.Dialect, savepoint, nil, func(conn gorm.ConnPool) error { return s.make(ctx, conn) })
 			if err == nil {
 				return nil
 			}

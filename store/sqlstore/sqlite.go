@@ -51,8 +51,13 @@ func (d sqlite) insert(ctx context.Context, conn gorm.ConnPool, n sqltable.Names
 }
 
 // insertTx needs no savepoint for one statement: SQLite undoes a statement that fails, and the
-// transaction goes on.
+// transaction goes on. But it undoes the whole transaction if the statement is interrupted, and what the
+// application does next would be committed at once; so the end of ctx interrupts nothing.
 func (d sqlite) insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, cfg Config) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
 	return insertParts(ctx, conn, rows, cfg.Strict, func(conn gorm.ConnPool, part []row) error {
 		_, err := d.insert(ctx, conn, n, part, false)
 		return err

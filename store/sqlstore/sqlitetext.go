@@ -2,8 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"hash/fnv"
 	"strconv"
@@ -166,7 +164,7 @@ func (x *sqliteText) indexSome(ctx context.Context, conn gorm.ConnPool) (int, er
 		}
 	}
 	end := batch[len(batch)-1]
-	err = errors.Join(x.s.setMeta(ctx, conn, "text_id", strconv.FormatInt(end.id, 10)), x.s.setMeta(ctx, conn, "text_log_id", end.logID))
+	err = x.setState(ctx, conn, end.id, end.logID)
 	return len(batch), err
 }
 
@@ -237,28 +235,9 @@ func (x *sqliteText) search(ctx context.Context, q store.Query, m match) (page s
 	return page, err
 }
 
-// inSnapshot runs f in a transaction that only reads. It is begun by hand, because with _txlock=immediate in
-// the DSN the driver would take the write lock.
+// inSnapshot runs f in a transaction that only reads.
 func (x *sqliteText) inSnapshot(ctx context.Context, f func(conn gorm.ConnPool) error) error {
-	db, ok := x.s.pool.(*sql.DB)
-	if !ok { // in the transaction that GORM was opened on
-		return f(x.s.pool)
-	}
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }() // only says that the connection is not in the pool any more
-	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
-		return err
-	}
-	err = f(conn)
-	if _, e := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
-		// A connection in an unknown state must not go back to the pool.
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-		err = errors.Join(err, e)
-	}
-	return err
+	return sqltable.InSnapshot(ctx, x.s.pool, f)
 }
 
 func (x *sqliteText) purge(ctx context.Context, before int64) error {
@@ -291,5 +270,14 @@ func (x *sqliteText) deleted(ctx context.Context, conn gorm.ConnPool) error {
 	if err != nil || last == done {
 		return err
 	}
-	return errors.Join(x.s.setMeta(ctx, conn, "text_id", strconv.FormatInt(last, 10)), x.s.setMeta(ctx, conn, "text_log_id", logID))
+	return x.setState(ctx, conn, last, logID)
+}
+
+// setState says which record is the last one that is indexed. After an error nothing more is written: SQLite
+// may have rolled the transaction back, and what follows would be one of its own.
+func (x *sqliteText) setState(ctx context.Context, conn gorm.ConnPool, id int64, logID string) error {
+	if err := x.s.setMeta(ctx, conn, "text_id", strconv.FormatInt(id, 10)); err != nil {
+		return err
+	}
+	return x.s.setMeta(ctx, conn, "text_log_id", logID)
 }

@@ -54,5 +54,5 @@ func (s *Store) Table() string { return s.names.Table("") }
 
 // inTx runs f in a transaction of its own.
 func (s *Store) inTx(ctx context.Context, f func(conn gorm.ConnPool) error) error {
-	return sqltable.InTx(ctx, s.pool, savepoint, nil, f)
+	return sqltable.InTx(ctx, s.pool, s.d, savepoint, nil, f)
 }
