@@ -111,6 +111,10 @@ var importRules = []importRule{
 	},
 	{
 		pkg: "query", reason: "asks a store by its contract",
+		forbid: append([]string{gormio, rabbit, opensearch, otel, cobra, testingPkg, "github.com/coreos/", "github.com/go-jose/"}, drivers...),
+	},
+	{
+		pkg: "query/oidc", reason: "the one part of the query API that needs a library for tokens",
 		forbid: append([]string{gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
 	{

@@ -107,6 +107,11 @@ func TestMain_wrongUse_namesEveryMistake(t *testing.T) {
 		{"serve tokens", map[string]string{"AUDIT_API_TOKENS": "me, you=yours"}, []string{"serve", "--token-file", tokens}, []string{
 			"AUDIT_API_TOKENS, entry 1", "tokens, line 3", `"tenant" is no field to restrict by`, `"hide=" is no restriction`, `the token of "other"`,
 		}},
+		{"serve hash", map[string]string{"AUDIT_API_TOKENS": "me=sha256:abc"}, []string{"serve"}, []string{`the hash of "me" is none`}},
+		{"serve oidc", nil, []string{"serve", "--oidc-issuer=http://id.example.com", "--oidc-filter=tenant=t", "--oidc-role=x"}, []string{
+			`Config.Issuer is "http://id.example.com"`, "Config.Audience is empty", `--oidc-filter is "tenant=t"`, `--oidc-role is "x"`,
+		}},
+		{"serve oidc alone", map[string]string{"AUDIT_API_TOKENS": "me=0123456789abcdef"}, []string{"serve", "--oidc-audience=x"}, []string{"need --oidc-issuer"}},
 		{"relay", map[string]string{"RABBITMQ_STREAM_PORT": "x"}, []string{"relay", "--interval=0s"}, []string{"RABBITMQ_STREAM_PORT", "--interval is 0s", "set --spool or AUDIT_SPOOL_DIR"}},
 		{"relay folder", nil, []string{"relay", "--spool", tokens}, []string{"which is no folder"}},
 		{"relay missing", map[string]string{"AUDIT_SPOOL_DIR": tokens + ".none"}, []string{"relay"}, []string{".none: no such file"}},

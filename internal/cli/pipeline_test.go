@@ -242,7 +242,7 @@ func TestSetup_thenConsume_thenServe(t *testing.T) {
 // serve runs the query server, and gives its address.
 func serve(t *testing.T, variables map[string]string, args ...string) (address string, stop func()) {
 	t.Helper()
-	p, stdout, stderr := program(variables, append([]string{"--env-file=", "serve", "--listen", "127.0.0.1:0"}, args...)...)
+	p, stdout, stderr := program(variables, append([]string{"--env-file=", "serve", "--listen", "127.0.0.1:0", "--record-reads=false"}, args...)...)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() { done <- Main(ctx, p) }()

@@ -26,6 +26,8 @@ import (
 
 type serveFlags struct {
 	listen, tokenFile, database, table, title string
+	recordReads                               bool
+	oidc                                      oidcFlags
 }
 
 func (p Program) serve(c *common) *cobra.Command {
@@ -36,6 +38,7 @@ func (p Program) serve(c *common) *cobra.Command {
 
   /api/audit-logs/search/           one page of records
   /api/audit-logs/detail/<log_id>/  one record in full
+  /api/audit-logs/openapi.json      all other routes: history and state of an object, export, facets, …
   /audit/                           a page for people; it asks for a token
   /healthz                          200 while the store answers, else 503
 
@@ -44,10 +47,16 @@ database.
 
 Every request needs a token, "Authorization: Bearer <token>". Tokens come from AUDIT_API_TOKENS, as
 name=token with commas between them, and from --token-file, a line for each: name and token, then
-what the token is restricted to, if anything:
+what the token is restricted to, if anything. In place of a token there may be its hash, which auditlog
+token makes:
 
   auditor   3q2-7wC0ffee4u9XYZabcdef
-  acme      kJ8s0dDmYV2zQe5mNfPq7Rt1   tenant_id=acme hide=ip_address,extra.salary
+  acme      sha256:5e88…   tenant_id=acme hide=ip_address,extra.salary
+
+With --oidc-issuer it also takes JSON Web Tokens of an OpenID Connect provider.
+
+Who reads is recorded in the trail itself, as records of the action ACCESS and EXPORT, and nothing is
+shown that cannot be recorded; --record-reads=false switches that off.
 
 AUDIT_API_SECRET, 32 random characters or more, keeps cursors and sessions valid over restarts and
 between several servers; without it they are not.
@@ -63,6 +72,8 @@ Put a server with TLS before it when it listens beyond this machine.`,
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the tokens, a line for each")
 	flags.StringVar(&f.database, "database", "", "read from this database instead of OpenSearch: sqlite:FILE, postgres://…, or mysql:user:password@tcp(host:port)/name; also AUDIT_DATABASE")
 	flags.StringVar(&f.table, "table", sqlstore.DefaultTable, "table of the records in the database")
+	flags.BoolVar(&f.recordReads, "record-reads", true, "record in the trail who reads it; needs a database or OpenSearch that can be written")
+	f.oidc.add(flags)
 	flags.StringVar(&f.title, "title", "Audit trail", "heading of the page")
 	return cmd
 }
@@ -72,7 +83,7 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 		f.database = c.getenv("AUDIT_DATABASE")
 	}
 	zone, err1 := location(c.getenv)
-	who, err2 := authorizer(c.getenv, f.tokenFile)
+	who, err2 := authorizer(c.getenv, f.tokenFile, f.oidc, c.log)
 	cursorKey, sessionKey, err3 := keys(c.getenv)
 	var err4, err5 error
 	if _, _, err := net.SplitHostPort(f.listen); err != nil {
@@ -108,10 +119,13 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 		}
 		from = s
 	}
+	options := query.Options{Store: from, Authorizer: who, Location: zone, CursorKey: cursorKey, Logger: c.log, Done: ctx.Done()}
+	if w, ok := from.(store.Writer); ok && f.recordReads {
+		options.Access.Recorder = query.AccessTo(w)
+	}
 	//nolint:contextcheck // requests have contexts of their own
 	handler, err := router(from, viewer.Options{
-		Title: f.title, SessionKey: sessionKey,
-		Query: query.Options{Store: from, Authorizer: who, Location: zone, CursorKey: cursorKey, Logger: c.log},
+		Title: f.title, SessionKey: sessionKey, Query: options,
 	})
 	if err != nil {
 		return usage(err)
@@ -132,6 +146,7 @@ func loopback(host string) bool {
 // router gives the routes of serve. Gin's mode is one for the whole process: main sets it.
 func router(from store.Searcher, options viewer.Options) (http.Handler, error) {
 	r := gin.New()
+	r.UseRawPath = true // ids may have a slash
 	r.Use(gin.CustomRecovery(func(c *gin.Context, _ any) { c.AbortWithStatus(http.StatusInternalServerError) }))
 	if err := r.SetTrustedProxies(nil); err != nil {
 		return nil, err

@@ -98,6 +98,49 @@ func TestServe_tokenFile_restricts(t *testing.T) {
 	}
 }
 
+// A file that has only the hash of a token knows its bearer, and reading is recorded unless it is switched off.
+func TestServe_hashedToken_andItsReads(t *testing.T) {
+	t.Parallel()
+	file := trail(t, 4)
+	made := execute(t.Context(), nil, "token", "acme", "tenant_id=t1")
+	words := strings.Fields(made.stdout)
+	if made.code != 0 || len(words) != 6 || words[0] != "token:" || words[2] != "line:" {
+		t.Fatalf("%+v", made)
+	}
+	secret, line := words[1], strings.Join(words[3:], " ")
+	if strings.Contains(line, secret) {
+		t.Fatalf("the line has the token: %s", line)
+	}
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	if err := os.WriteFile(tokens, []byte(line+"\nall "+token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address, stop := serve(t, map[string]string{}, "--database", "sqlite:"+file, "--token-file", tokens, "--record-reads")
+	defer stop()
+	for _, c := range []struct {
+		bearer, path string
+		status       int
+		want         string
+	}{
+		{secret, "detail/id-000001/", 200, "id-000001"},
+		{strings.TrimPrefix(words[4], "sha256:"), "detail/id-000001/", 401, ""}, // the hash is no token
+		{words[4], "detail/id-000001/", 401, ""},
+		{token, "search/?action=ACCESS&object_id=id-000001", 200, `"username":"acme"`},
+		{secret, "search/?action=ACCESS&username=all", 200, `"total":0`},
+		{token, "openapi.json", 200, `"openapi":"3.1.0"`},
+		{token, "objects/a%2Fb/1/history/", 200, `"results":[]`},
+	} {
+		if status, body := request(t, http.MethodGet, address+"/api/audit-logs/"+c.path, c.bearer); status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %s, want %d with %s", c.path, status, body, c.status, c.want)
+		}
+	}
+	for _, args := range [][]string{{"token", "a=b"}, {"token", "a", "tenant=x"}} {
+		if got := execute(t.Context(), nil, args...); got.code != ExitUsage {
+			t.Errorf("%v: %+v", args, got)
+		}
+	}
+}
+
 func TestServe_cannotStart(t *testing.T) {
 	t.Parallel()
 	file := trail(t, 1)

@@ -19,13 +19,23 @@ const (
 	minSecret = 32
 )
 
-// authorizer reads who may ask, from AUDIT_API_TOKENS and from the file. No error has a token in it.
-func authorizer(getenv func(string) string, file string) (query.Authorizer, error) {
-	grants := make(map[string]query.Grant)
+// hashPrefix begins a token of which only the hash is kept.
+const hashPrefix = "sha256:"
+
+// errNoTokens is returned if there is neither variable nor file.
+var errNoTokens = fmt.Errorf("nobody may ask: set %s=name=token, --token-file, or --oidc-issuer; a token has at least %d characters", envTokens, query.MinTokenLength)
+
+// tokens reads who may ask by a token, from AUDIT_API_TOKENS and from the file. No error has a token in it.
+func tokens(getenv func(string) string, file string) (query.Authorizer, error) {
+	grants, hashed := make(map[string]query.Grant), make(map[string]query.Grant)
 	var errs []error
 	add := func(where, name, token string, rest []string) {
 		grant := query.Grant{Principal: name}
-		switch _, taken := grants[token]; {
+		into, key := grants, token
+		if sum, ok := strings.CutPrefix(token, hashPrefix); ok {
+			into, key = hashed, sum
+		}
+		switch _, taken := into[key]; {
 		case name == "" || token == "":
 			errs = append(errs, fmt.Errorf("%s: want a name and a token", where))
 			return
@@ -38,7 +48,7 @@ func authorizer(getenv func(string) string, file string) (query.Authorizer, erro
 				errs = append(errs, fmt.Errorf("%s: %w", where, err))
 			}
 		}
-		grants[token] = grant
+		into[key] = grant
 	}
 	if list := getenv(envTokens); list != "" {
 		n := 0
@@ -67,13 +77,13 @@ func authorizer(getenv func(string) string, file string) (query.Authorizer, erro
 			add(fmt.Sprintf("%s, line %d", file, n), words[0], words[1], words[2:])
 		}
 	}
-	if len(grants) == 0 && len(errs) == 0 {
-		return nil, fmt.Errorf("nobody may ask: set %s=name=token, or --token-file; a token has at least %d characters", envTokens, query.MinTokenLength)
-	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return query.BearerTokens(grants)
+	if len(grants) == 0 && len(hashed) == 0 {
+		return nil, errNoTokens
+	}
+	return query.HashedTokens(hashed, grants)
 }
 
 // restrict adds a restriction to a grant: field=value, with several values between commas, or
