@@ -33,6 +33,9 @@ func (u *unit) doubt() {
 		r.Outcome = OutcomeUnknown
 		// An error means a record that Encode refuses as well; the sink will say so.
 		r.RecordHash, _ = event.ContentHash(*r)
+		if u.encoded != nil {
+			u.encoded[i] = nil // a TxSink may have the bytes; they are not changed
+		}
 	}
 	u.processed = nil
 }

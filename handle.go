@@ -283,7 +283,7 @@ func (h *handle) deliver(ctx context.Context, u *unit) *DeliverError {
 	}
 	err := ErrShutdown
 	if h.auditor.enter() {
-		err = write(ctx, sink, u.records, u.bestEffort)
+		err = write(ctx, sink, u.records, u.encoded, u.bestEffort)
 		h.auditor.leave()
 	}
 	if err == nil {

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -61,6 +62,17 @@ func (r *recorder) Write(_ context.Context, records []event.Record) error {
 		r.records = append(r.records, record)
 	}
 	return nil
+}
+
+// WriteEncoded is Write, and checks the encodings.
+func (r *recorder) WriteEncoded(ctx context.Context, records []event.Record, encoded [][]byte) error {
+	for i := range records {
+		want, err := event.Encode(records[i])
+		if encoded[i] != nil && (err != nil || !bytes.Equal(encoded[i], want)) {
+			return fmt.Errorf("record %d is %s, but its encoding is %s", i, want, encoded[i])
+		}
+	}
+	return r.Write(ctx, records)
 }
 
 // take gives the records since the last call.

@@ -131,6 +131,10 @@ func (a *Auditor) compilePolicies(ts *tables) (*policies, error) {
 				bad(" is Strict, but Config.Sink takes records after COMMIT, when it is too late to fail the write: use the embedded store or a TxSink, or name actions that are no changes of rows, for Attempt")
 				return
 			}
+			if rule.Policy == Strict && !inTx && !durable(a.cfg.Sink) {
+				bad(" is Strict, but Config.Sink, %s, keeps records in memory or does not sync them: use a spool, the embedded store or a TxSink", a.safeName(a.cfg.Sink))
+				return
+			}
 			k := policyKey{objectType, action}
 			if other, twice := from[k]; twice && ps.rules[k] != rule.Policy {
 				bad(" is %s, but %s is %s for the same records", rule.Policy, other, ps.rules[k])

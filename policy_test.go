@@ -163,6 +163,11 @@ func TestPolicies_bestEffort(t *testing.T) {
 	}
 }
 
+// volatile is a sink that says it is not durable.
+type volatile struct{ recorder }
+
+func (*volatile) Durable() bool { return false }
+
 func TestPolicies_mistakes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -177,6 +182,9 @@ func TestPolicies_mistakes(t *testing.T) {
 		{"said twice", []audit.Option{audit.UsePolicy(audit.Strict, "DELETE")}, audit.Config{Policies: []audit.PolicyRule{{Model: &Boss{}, Actions: []audit.Action{"DELETE"}, Policy: audit.Strict}}}, nil},
 		{"after COMMIT", []audit.Option{audit.UsePolicy(audit.Strict)}, audit.Config{Sink: &recorder{}, Policies: []audit.PolicyRule{{Actions: []audit.Action{"LOGIN", "DELETE"}, Policy: audit.Strict}}}, []string{"model audit_test.Boss: UsePolicy is Strict, but Config.Sink takes records after COMMIT", "Config.Policies[0].Policy is Strict, but Config.Sink"}},
 		{"acts without a transaction", nil, audit.Config{Sink: &recorder{}, Policies: []audit.PolicyRule{{Actions: []audit.Action{"LOGIN", "EXPORT"}, Policy: audit.Strict}}}, nil},
+		{"acts in a sink that forgets", []audit.Option{audit.UsePolicy(audit.Strict, "EXPORT")}, audit.Config{Sink: &volatile{}, Policies: []audit.PolicyRule{{Actions: []audit.Action{"LOGIN"}, Policy: audit.Strict}}}, []string{"model audit_test.Boss: UsePolicy is Strict, but Config.Sink, *audit_test.volatile, keeps records in memory", "Config.Policies[0].Policy is Strict, but Config.Sink, *audit_test.volatile, keeps records in memory or does not sync them: use a spool"}},
+		{"acts in two that forget", nil, audit.Config{Sink: audit.Tee(&volatile{}, audit.Tee(&volatile{})), Policies: []audit.PolicyRule{{Actions: []audit.Action{"LOGIN"}, Policy: audit.Strict}}}, []string{"keeps records in memory"}},
+		{"acts in one that forgets and one that does not", nil, audit.Config{Sink: audit.Tee(&volatile{}, &recorder{}), Policies: []audit.PolicyRule{{Actions: []audit.Action{"LOGIN"}, Policy: audit.Strict}}}, nil},
 		{"beside a sink in the transaction", nil, audit.Config{Sink: &recorder{}, TxSink: &failing{}, Policy: audit.Strict}, nil},
 	} {
 		reg := audit.NewRegistry()

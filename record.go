@@ -29,7 +29,7 @@ const (
 // unit is what one transaction, or one statement outside of one, is recorded as.
 type unit struct {
 	records []event.Record
-	// encoded are the encodings of the records, if the TxSink takes them.
+	// encoded are the encodings of the records, if a sink takes them.
 	encoded [][]byte
 	txTaken bool // the TxSink took the records
 	txErr   error
@@ -102,8 +102,8 @@ func (h *handle) seal(u *unit, inTx bool) {
 	if len(records) == 0 {
 		return
 	}
-	_, keep := h.txSink.(encodedSink)
-	keep = keep && inTx
+	_, keep := h.txSink.(encodedTxSink)
+	keep = keep && inTx || !u.bestEffort && takesEncoded(h.auditor.cfg.Sink)
 	if keep {
 		u.encoded = make([][]byte, len(records))
 	}

@@ -279,7 +279,7 @@ func (h *handle) writeSelf(ctx context.Context, r event.Record) error {
 		}))
 	}
 	if cfg.Sink != nil {
-		errs = append(errs, write(ctx, cfg.Sink, records, false))
+		errs = append(errs, write(ctx, cfg.Sink, records, nil, false))
 	}
 	if err := errors.Join(errs...); err != nil {
 		h.auditor.counters.failed.Add(1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -34,15 +35,37 @@ type BestEffortSink interface {
 	WriteBestEffort(ctx context.Context, records []event.Record) error
 }
 
-// encodedSink is what a TxSink may have besides: it takes the records with their encodings, as event.Encode
-// gives them. An encoding is nil where there is none.
+// DurableSink is what a Sink may be besides, to say whether what it has taken outlives the process and the
+// machine. One that is none counts as durable, so that a Sink which keeps records in memory should be one: the
+// policy Strict promises a record, and is refused with a sink that is not durable.
+type DurableSink interface {
+	// Durable is asked once, by db.Use.
+	Durable() bool
+}
+
+// durable reports whether the sink is; of a Tee, whether one of them is.
+func durable(sink Sink) bool {
+	if t, ok := sink.(tee); ok {
+		return slices.ContainsFunc(t, durable)
+	}
+	d, ok := sink.(DurableSink)
+	return !ok || d.Durable()
+}
+
+// encodedSink is what a Sink may have besides: it takes the records with their encodings, as event.Encode
+// gives them, and may keep these. An encoding is nil where there is none.
 type encodedSink interface {
+	WriteEncoded(ctx context.Context, records []event.Record, encoded [][]byte) error
+}
+
+// encodedTxSink is the same for a TxSink.
+type encodedTxSink interface {
 	WriteEncodedTx(ctx context.Context, conn gorm.ConnPool, records []event.Record, encoded [][]byte) error
 }
 
 // writeTx hands the records of the unit to its sink.
 func (u *unit) writeTx(ctx context.Context, sink TxSink, conn gorm.ConnPool) error {
-	if s, ok := sink.(encodedSink); ok && u.encoded != nil {
+	if s, ok := sink.(encodedTxSink); ok && u.encoded != nil {
 		return s.WriteEncodedTx(ctx, conn, u.records, u.encoded)
 	}
 	return sink.WriteTx(ctx, conn, u.records)
@@ -66,22 +89,28 @@ var (
 	_ flusher = tee(nil)
 
 	_ BestEffortSink = tee(nil)
+	_ encodedSink    = tee(nil)
 )
 
 // Write implements Sink.
 func (t tee) Write(ctx context.Context, records []event.Record) error {
-	return t.write(ctx, records, false)
+	return t.write(ctx, records, nil, false)
+}
+
+// WriteEncoded implements encodedSink.
+func (t tee) WriteEncoded(ctx context.Context, records []event.Record, encoded [][]byte) error {
+	return t.write(ctx, records, encoded, false)
 }
 
 // WriteBestEffort implements BestEffortSink.
 func (t tee) WriteBestEffort(ctx context.Context, records []event.Record) error {
-	return t.write(ctx, records, true)
+	return t.write(ctx, records, nil, true)
 }
 
-func (t tee) write(ctx context.Context, records []event.Record, bestEffort bool) error {
+func (t tee) write(ctx context.Context, records []event.Record, encoded [][]byte, bestEffort bool) error {
 	var errs []error
 	for _, sink := range t {
-		if err := write(ctx, sink, records, bestEffort); err != nil {
+		if err := write(ctx, sink, records, encoded, bestEffort); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", sinkName(sink), err))
 		}
 	}
@@ -114,15 +143,26 @@ func sinkName(sink any) string {
 }
 
 // write calls a sink. A panic in it becomes its error.
-func write(ctx context.Context, sink Sink, records []event.Record, bestEffort bool) error {
+func write(ctx context.Context, sink Sink, records []event.Record, encoded [][]byte, bestEffort bool) error {
 	if sink == nil {
 		return errors.New("audit: a sink is nil")
 	}
 	f := sink.Write
 	if b, ok := sink.(BestEffortSink); ok && bestEffort {
 		f = b.WriteBestEffort
+	} else if e, ok := sink.(encodedSink); ok && encoded != nil {
+		f = func(ctx context.Context, records []event.Record) error { return e.WriteEncoded(ctx, records, encoded) }
 	}
 	return guard("sink "+sinkName(sink), func() error { return f(ctx, records) })
+}
+
+// takesEncoded reports whether a sink, or one of a Tee, takes encodings.
+func takesEncoded(sink Sink) bool {
+	if t, ok := sink.(tee); ok {
+		return slices.ContainsFunc(t, takesEncoded)
+	}
+	_, ok := sink.(encodedSink)
+	return ok
 }
 
 func flush(ctx context.Context, sink any) error {

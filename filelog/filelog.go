@@ -84,7 +84,16 @@ func endsWithinLine(path string) (bool, error) {
 }
 
 // Write appends the records. It implements audit.Sink.
-func (l *Log) Write(_ context.Context, records []event.Record) error {
+func (l *Log) Write(ctx context.Context, records []event.Record) error {
+	return l.WriteEncoded(ctx, records, nil)
+}
+
+// Durable says that what was taken is not synced to the disk. It implements audit.DurableSink.
+func (l *Log) Durable() bool { return false }
+
+// WriteEncoded is Write for records that are encoded already, as event.Encode does it. encodings may be nil,
+// and so may each of them.
+func (l *Log) WriteEncoded(_ context.Context, records []event.Record, encodings [][]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -107,7 +116,14 @@ func (l *Log) Write(_ context.Context, records []event.Record) error {
 		lines, count = lines[:0], 0
 	}
 	for i := range records {
-		encoded, err := event.Encode(records[i])
+		var encoded []byte
+		var err error
+		if i < len(encodings) {
+			encoded = encodings[i]
+		}
+		if encoded == nil {
+			encoded, err = event.Encode(records[i])
+		}
 		if err != nil {
 			l.stats.Failed++
 			errs = append(errs, fmt.Errorf("filelog: record %q: %w", records[i].LogID, err))

@@ -21,7 +21,10 @@ import (
 	"github.com/gormtrail/audit/filelog"
 )
 
-var _ audit.Sink = (*filelog.Log)(nil)
+var (
+	_ audit.Sink        = (*filelog.Log)(nil)
+	_ audit.DurableSink = (*filelog.Log)(nil)
+)
 
 func TestMain(m *testing.M) {
 	// lumberjack has a goroutine that nothing ends (2.2.1).

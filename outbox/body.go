@@ -29,8 +29,9 @@ type row struct {
 	body    string // an encoded record a line
 }
 
-// newRows gives the rows of records, and those that cannot be encoded as errors.
-func newRows(records []event.Record, created int64) (rows []row, rejected []error) {
+// newRows gives the rows of records, and those that cannot be encoded as errors. encodings has those
+// that are known, and may be nil.
+func newRows(records []event.Record, encodings [][]byte, created int64) (rows []row, rejected []error) {
 	var body strings.Builder
 	count := 0
 	end := func() {
@@ -41,9 +42,16 @@ func newRows(records []event.Record, created int64) (rows []row, rejected []erro
 		}
 	}
 	for i := range records {
-		plain := records[i]
-		plain.ProducerID, plain.Seq = "", 0
-		encoded, err := event.Encode(plain)
+		var encoded []byte
+		var err error
+		if i < len(encodings) && records[i].ProducerID == "" && records[i].Seq == 0 {
+			encoded = encodings[i]
+		}
+		if encoded == nil {
+			plain := records[i]
+			plain.ProducerID, plain.Seq = "", 0
+			encoded, err = event.Encode(plain)
+		}
 		if err == nil && bytes.IndexByte(encoded, '\n') >= 0 { // an encoding has no white space
 			err = errors.New("its encoding has a line feed")
 		}

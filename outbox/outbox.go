@@ -95,7 +95,13 @@ func (o *Outbox) Channel() string { return channel(o.names) }
 // they are in the outbox if and only if it commits. An error says that some were not written; it has a
 // *LostError, and unless Config.Strict is set the transaction can go on. It implements audit.TxSink.
 func (o *Outbox) WriteTx(ctx context.Context, conn gorm.ConnPool, records []event.Record) error {
-	rows, errs := newRows(records, o.cfg.Now().UnixMilli())
+	return o.WriteEncodedTx(ctx, conn, records, nil)
+}
+
+// WriteEncodedTx is WriteTx for records that are encoded already, as event.Encode does it. encoded may be
+// nil, and so may each encoding.
+func (o *Outbox) WriteEncodedTx(ctx context.Context, conn gorm.ConnPool, records []event.Record, encoded [][]byte) error {
+	rows, errs := newRows(records, encoded, o.cfg.Now().UnixMilli())
 	lost := len(errs)
 	if len(rows) > 0 && (lost == 0 || !o.cfg.Strict) {
 		if err := o.d.insertTx(ctx, conn, o.names, rows, o.cfg); err != nil {

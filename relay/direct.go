@@ -108,6 +108,9 @@ func (d *Direct) Write(_ context.Context, records []event.Record) error {
 	return nil
 }
 
+// Durable says that what was taken does not outlive the process. It implements audit.DurableSink.
+func (d *Direct) Durable() bool { return false }
+
 // properties are the application properties of each message.
 var properties = map[string]string{"schema_version": strconv.Itoa(event.SchemaVersion)}
 

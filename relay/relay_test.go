@@ -27,6 +27,7 @@ var (
 	_ relay.Queue              = (*spool.Spool)(nil)
 	_ relay.Pool[*spool.Spool] = (*spool.Spool)(nil)
 	_ audit.Sink               = (*relay.Direct)(nil)
+	_ audit.DurableSink        = (*relay.Direct)(nil)
 )
 
 func TestMain(m *testing.M) {
@@ -439,6 +440,9 @@ func TestDirect(t *testing.T) {
 	d, err := relay.NewDirect(dial(m), relay.DirectConfig{Relay: fast(), MaxRecords: 10})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if d.Durable() {
+		t.Error("memory is not durable")
 	}
 	write(t, d, records(1, 8)...)
 	if err := d.Write(t.Context(), records(9, 11)); !errors.Is(err, relay.ErrQueueFull) {

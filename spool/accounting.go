@@ -7,8 +7,8 @@ import "github.com/gormtrail/audit/accounting"
 func (s *Spool) Accounting() accounting.Queue {
 	stats := s.Stats()
 	q := accounting.Queue{
-		Producer: stats.Producer, Written: stats.Written, Refused: stats.Full + stats.Failed + stats.Rejected,
-		Quarantined: stats.Quarantined, Pending: stats.Pending, OldestPending: stats.OldestPending,
+		Producer: stats.Producer, Written: stats.Written + stats.Unsynced, Refused: stats.Full + stats.Failed + stats.Rejected,
+		Quarantined: stats.Quarantined, Pending: stats.Pending + stats.Unsynced, OldestPending: stats.OldestPending,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

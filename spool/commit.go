@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/gormtrail/audit/event"
@@ -15,8 +17,14 @@ import (
 
 // Limits of what one sync makes durable.
 const (
-	batchRecords = 512
-	batchBytes   = 1 << 20
+	batchRecords = 4096
+	batchBytes   = 4 << 20
+	// keptBuffer is how much memory run keeps for the next batch.
+	keptBuffer = 2 << 20
+	// busyRequests is how many requests in one batch say that there are many writers at once.
+	busyRequests = 8
+	// enoughRequests is how many are worth a sync at once, while the others still come.
+	enoughRequests = 256
 )
 
 // run is the one goroutine that writes.
@@ -24,10 +32,13 @@ func (s *Spool) run() {
 	defer close(s.ended)
 	tick := time.NewTicker(maintenance)
 	defer tick.Stop()
+	busy := false
 	for {
 		select {
-		case r := <-s.requests:
-			s.commit(s.gather(r))
+		case <-s.wake:
+			batch := s.gather(busy)
+			busy = len(batch) >= busyRequests
+			s.commit(batch)
 		case <-s.kick:
 			s.saveLosses()
 			s.reclaim()
@@ -43,42 +54,76 @@ func (s *Spool) run() {
 	}
 }
 
-// gather takes what else is waiting, up to the limits of a batch: all those who came while the batch
-// before was synced.
-func (s *Spool) gather(r *request) []*request {
-	var batch []*request
-	records, size := 0, int64(0)
-	for {
-		batch = append(batch, r)
+// gather takes what is waiting, up to the limits of a batch: all those who came while the batch before was
+// synced. While many write at once, those who had their records in that batch are just being woken, and most
+// will be back in a moment: run lets them, as long as there come more. Otherwise it would alternate
+// between two halves of the writers, with twice the syncs.
+func (s *Spool) gather(busy bool) []*request {
+	for known := -1; busy; {
+		s.mu.Lock()
+		n := len(s.queue)
+		s.mu.Unlock()
+		if n == known || n >= enoughRequests {
+			break
+		}
+		known = n
+		runtime.Gosched()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records, size, n := 0, int64(0), 0
+	for n < len(s.queue) && records < batchRecords && size < batchBytes {
+		r := s.queue[n]
+		r.taken = true
 		records += len(r.records)
 		size += r.size
-		if records >= batchRecords || size >= batchBytes {
-			return batch
-		}
-		select {
-		case r = <-s.requests:
-		default:
-			return batch
-		}
+		n++
 	}
+	batch := s.queue[:n:n]
+	if n == len(s.queue) {
+		s.queue, s.taken = s.taken[:0], batch // by turns, as the batch is done when run comes back
+		return batch
+	}
+	s.queue = slices.Clone(s.queue[n:])
+	s.wakeUp()
+	return batch
 }
 
 // commit writes and syncs the batch, and answers its requests.
 func (s *Spool) commit(batch []*request) {
+	if len(batch) == 0 { // who was waiting does not any more
+		return
+	}
 	failpoint.Hit(failpoint.EmitEnqueued)
-	var records []record
+	n := 0
+	for _, r := range batch {
+		n += len(r.records)
+	}
+	records := make([]record, 0, n)
+	unsynced, unsyncedBytes := uint64(0), int64(0)
 	for _, r := range batch {
 		records = append(records, r.records...)
+		if r.done == nil {
+			unsynced += uint64(len(r.records))
+			unsyncedBytes += r.size
+		}
 	}
-	err := s.persist(records)
+	settle := func() { // with mu, together with what counts them otherwise
+		s.unsynced -= unsynced
+		s.unsyncedBytes -= unsyncedBytes
+	}
+	err := s.persist(records, settle)
 	if err != nil && classify(err).Problem == ProblemFull {
 		s.reclaimAll() // what is only kept for a refill makes room
 		if s.takeReclaimed() {
-			err = s.persist(records)
+			err = s.persist(records, settle)
 		}
 	}
 	now := s.config.Now()
 	s.mu.Lock()
+	if err != nil {
+		settle()
+	}
 	for _, r := range batch {
 		s.reserved -= r.size
 		r.err, r.finished = err, true
@@ -87,7 +132,7 @@ func (s *Spool) commit(batch []*request) {
 		}
 		if r.abandoned { // the caller has said that they may still be written, and now they are not
 			s.counts.failed += uint64(len(r.records))
-			if s.config.WhenFull == Drop {
+			if s.config.WhenFull == Drop || r.done == nil {
 				s.lose(event.Gap{Reason: event.GapDisk, Count: uint64(len(r.records)), First: now, Last: now, Detail: err.Error()})
 			}
 		}
@@ -98,13 +143,20 @@ func (s *Spool) commit(batch []*request) {
 	s.mu.Unlock()
 	failpoint.Hit(failpoint.EmitSynced)
 	for _, r := range batch {
-		close(r.done)
+		if r.done != nil {
+			close(r.done)
+		}
 	}
+	clear(batch)
 }
 
 // persist gives the records their sequences, writes and syncs them, and makes them readable. If the disk
-// refuses, it tries a new segment once. Only run calls it, and Open before it starts run.
-func (s *Spool) persist(records []record) error {
+// refuses, it tries a new segment once. settle is called with mu when they count as written. Only run calls it,
+// and Open before it starts run.
+func (s *Spool) persist(records []record, settle func()) error {
+	if len(records) == 0 { // only Flush waits
+		return nil
+	}
 	s.mu.Lock()
 	first, gone := s.last+1, s.gone // only this goroutine changes last
 	s.mu.Unlock()
@@ -114,13 +166,11 @@ func (s *Spool) persist(records []record) error {
 	now := s.config.Now().UnixNano()
 	seq := first - 1
 	data := s.buffer[:0]
-	var payload []byte
 	for _, r := range records {
 		seq++
-		payload = appendPayload(payload[:0], r.encoded, s.folder.producer, seq)
-		data = appendFrame(data, frame{seq: seq, time: now, id: r.id, payload: payload})
+		data = appendRecord(data, r, s.folder.producer, seq, now)
 	}
-	if cap(data) <= 2*batchBytes {
+	if cap(data) <= keptBuffer {
 		s.buffer = data
 	}
 	err := s.append(data, first, now)
@@ -149,6 +199,7 @@ func (s *Spool) persist(records []record) error {
 	}
 	s.problem = ProblemNone
 	s.last = seq
+	settle()
 	s.ages.add(seq, now)
 	close(s.changed)
 	s.changed = make(chan struct{})

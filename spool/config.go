@@ -80,6 +80,11 @@ type Config struct {
 	//
 	// Defaults to 5 s.
 	CommitTimeout time.Duration
+	// BestEffortBytes is how much memory may hold, on the way to the disk, what WriteBestEffort took. One call
+	// is always taken.
+	//
+	// Defaults to 8 MiB.
+	BestEffortBytes int64
 	// Logger gets what an operator must know: damage, adopted folders, failed syncs.
 	//
 	// Defaults to slog.Default.
@@ -106,6 +111,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxFolders == 0 {
 		c.MaxFolders = 200
+	}
+	if c.BestEffortBytes == 0 {
+		c.BestEffortBytes = 8 << 20
 	}
 	duration := func(d *time.Duration, value time.Duration) {
 		if *d == 0 {
@@ -157,6 +165,9 @@ func (c Config) validate() error {
 	}
 	if c.MaxFolders < 1 {
 		bad("MaxFolders is %d, want 0 (default) or 1 and more", c.MaxFolders)
+	}
+	if c.BestEffortBytes < 0 {
+		bad("BestEffortBytes is %d, want 0 (default) or more", c.BestEffortBytes)
 	}
 	if c.IndexInterval < 0 {
 		bad("IndexInterval is %v, want 0 (default) or more", c.IndexInterval)

@@ -3,7 +3,8 @@
 //
 // # Delivery
 //
-// Write returns after the records were written and synced. Many callers share one sync. Records get
+// Write returns after the records were written and synced. Many callers share one sync. WriteBestEffort does not
+// wait for it: what is in memory when the process dies is lost. Records get
 // the sequences 1, 2, 3, … of the spool's producer in the order in which they were written; a relay
 // publishes them in that order and acknowledges what the stream has confirmed. Nothing that is not
 // acknowledged is ever removed.

@@ -41,14 +41,32 @@ type frame struct {
 // appendFrame appends the encoding of f to dst.
 func appendFrame(dst []byte, f frame) []byte {
 	start := len(dst)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(frameFixed+len(f.id)+len(f.payload)))
-	dst = append(dst, 0, 0, 0, 0)
-	dst = append(dst, kindRecord)
-	dst = binary.BigEndian.AppendUint64(dst, f.seq)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(f.time))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(f.id)))
-	dst = append(dst, f.id...)
+	dst = beginFrame(dst, f.seq, f.time, f.id)
 	dst = append(dst, f.payload...)
+	return endFrame(dst, start)
+}
+
+// appendRecord appends the frame of a record that gets the sequence.
+func appendRecord(dst []byte, r record, producer string, seq uint64, now int64) []byte {
+	start := len(dst)
+	dst = beginFrame(dst, seq, now, r.id)
+	dst = append(dst, r.encoded...)
+	dst = appendStamp(dst, producer, seq)
+	return endFrame(dst, start)
+}
+
+// beginFrame appends all but the payload, with zeros for length and checksum.
+func beginFrame(dst []byte, seq uint64, time int64, id string) []byte {
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, kindRecord)
+	dst = binary.BigEndian.AppendUint64(dst, seq)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(time))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(id)))
+	return append(dst, id...)
+}
+
+// endFrame sets the length and the checksum of the frame that begins at start and goes to the end.
+func endFrame(dst []byte, start int) []byte {
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-frameHead))
 	binary.BigEndian.PutUint32(dst[start+4:], checksum(dst[start:]))
 	return dst
 }

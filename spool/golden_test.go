@@ -27,7 +27,7 @@ func TestGolden_ofTheFirstVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		payload := appendPayload(nil, encoded, "shop/"+id, uint64(i+1))
+		payload := appendStamp(encoded, "shop/"+id, uint64(i+1))
 		segment = appendFrame(segment, frame{seq: uint64(i + 1), time: at, id: r.LogID, payload: payload})
 	}
 	if *update {

@@ -277,9 +277,9 @@ func (s *Spool) writeSome(entries []loss) bool {
 	s.mu.Lock()
 	before := s.problem
 	s.mu.Unlock()
-	err := s.persist(records)
+	err := s.persist(records, func() {})
 	if err != nil && classify(err).Problem == ProblemFull && s.dropBallast() {
-		err = s.persist(records)
+		err = s.persist(records, func() {})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

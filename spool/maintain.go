@@ -25,6 +25,12 @@ func (s *Spool) maintain() {
 
 // finish does what is left at the end of run.
 func (s *Spool) finish() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	for batch := s.gather(false); len(batch) > 0; batch = s.gather(false) {
+		s.commit(batch) // what has entered is written
+	}
 	s.writeGaps(true)
 	s.saveLosses()
 }

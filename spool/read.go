@@ -25,6 +25,7 @@ type cursor struct {
 	file   file
 	first  uint64 // of the segment
 	offset int64
+	ahead  []byte // what was read from offset on
 	after  uint64 // the sequence read last
 }
 
@@ -175,6 +176,9 @@ func (s *Spool) segmentOf(first uint64) (g segment, upTo uint64, ok bool) {
 // chunk reads on at the cursor.
 func (s *Spool) chunk(g segment, upTo uint64) ([]byte, error) {
 	c := &s.cursor
+	if f, _, err := parseFrame(c.ahead); err == nil && f.seq <= upTo {
+		return c.ahead, nil
+	}
 	read := func(n int64) ([]byte, error) {
 		b := make([]byte, max(0, min(n, g.size-c.offset)))
 		if _, err := c.file.ReadAt(b, c.offset); err != nil && !errors.Is(err, io.EOF) {
@@ -202,7 +206,12 @@ func (s *Spool) parse(chunk []byte, g segment, upTo uint64, limit int) (int, []s
 	c := &s.cursor
 	var messages []stream.Message
 	pos := 0
-	defer func() { c.offset += int64(pos) }()
+	defer func() {
+		c.offset += int64(pos)
+		if c.ahead = nil; len(chunk) <= readBytes { // else it is damaged, or one large frame
+			c.ahead = chunk[pos:]
+		}
+	}()
 	for len(messages) < limit && c.after < upTo {
 		f, n, err := parseFrame(chunk[pos:])
 		if err != nil || f.seq > upTo {

@@ -14,15 +14,15 @@ import (
 
 // Spool is a durable queue in a folder of its own. It is an audit.Sink and a relay.Queue.
 type Spool struct {
-	config   Config
-	fs       filesystem
-	parent   string // real path
-	own      bool   // made by Open: it is written to, and has the parent reserved
-	requests chan *request
-	kick     chan struct{} // wakes run
-	quit     chan struct{} // closed by Close: takes no more
-	ended    chan struct{} // closed when run has ended
-	asking   sync.WaitGroup
+	config Config
+	fs     filesystem
+	parent string        // real path
+	own    bool          // made by Open: it is written to, and has the parent reserved
+	wake   chan struct{} // wakes run, as queue has something
+	kick   chan struct{} // wakes run, as something else is to be done
+	quit   chan struct{} // closed by Close: takes no more
+	ended  chan struct{} // closed when run has ended
+	asking sync.WaitGroup
 
 	closing  sync.Once
 	closeErr error
@@ -34,30 +34,35 @@ type Spool struct {
 	mark   *mark  // only run uses it
 	buffer []byte // of run, for encoded frames
 
-	mu           sync.Mutex
-	folder       *folder
-	segments     []segment // in order; the last one may be active
-	active       file      // nil: the next commit begins a segment
-	last         uint64    // highest synced sequence
-	acknowledged uint64
-	indexed      uint64 // up to where the store has everything
-	lostRanges   []lostRange
-	losses       *losses
-	lastGap      time.Time // when gap records were written
-	ages         ages
-	bytes        int64         // of all segments
-	reserved     int64         // of records that are on their way to the disk
-	changed      chan struct{} // closed and replaced when last rises
-	room         chan struct{} // closed and replaced when segments went
-	pressed      bool          // somebody waits for room
-	reclaimed    bool          // segments went before their time
-	soft         bool          // only metadata is written
-	ballast      bool          // space is kept in reserve
-	spent        bool          // it was given up, and records must not take it
-	gone         bool          // the folder was moved away
-	problem      Problem       // of the last write, or as the volume says
-	free         space
-	counts       counts
+	mu            sync.Mutex
+	queue         []*request // that run has not taken, in order
+	taken         []*request // the memory of the batch before
+	stopped       bool       // nothing enters the queue any more
+	unsynced      uint64     // records of WriteBestEffort on their way to the disk
+	unsyncedBytes int64
+	folder        *folder
+	segments      []segment // in order; the last one may be active
+	active        file      // nil: the next commit begins a segment
+	last          uint64    // highest synced sequence
+	acknowledged  uint64
+	indexed       uint64 // up to where the store has everything
+	lostRanges    []lostRange
+	losses        *losses
+	lastGap       time.Time // when gap records were written
+	ages          ages
+	bytes         int64         // of all segments
+	reserved      int64         // of records that are on their way to the disk
+	changed       chan struct{} // closed and replaced when last rises
+	room          chan struct{} // closed and replaced when segments went
+	pressed       bool          // somebody waits for room
+	reclaimed     bool          // segments went before their time
+	soft          bool          // only metadata is written
+	ballast       bool          // space is kept in reserve
+	spent         bool          // it was given up, and records must not take it
+	gone          bool          // the folder was moved away
+	problem       Problem       // of the last write, or as the volume says
+	free          space
+	counts        counts
 }
 
 type counts struct {
@@ -184,7 +189,7 @@ func openFolder(fsys filesystem, parent string, f *folder, config Config, own bo
 	closers = append(closers, l.file)
 	s := &Spool{
 		config: config, fs: fsys, parent: parent, own: own, folder: f, mark: m, losses: l,
-		requests: make(chan *request), kick: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
+		wake: make(chan struct{}, 1), kick: make(chan struct{}, 1), quit: make(chan struct{}), ended: make(chan struct{}),
 		damage:   make(map[damagePlace]bool),
 		segments: found.segments, changed: make(chan struct{}), room: make(chan struct{}),
 		// Segments may be gone that were acknowledged.

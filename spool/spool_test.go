@@ -21,7 +21,10 @@ import (
 	"github.com/gormtrail/audit/spool"
 )
 
-var _ audit.Sink = (*spool.Spool)(nil)
+var (
+	_ audit.Sink           = (*spool.Spool)(nil)
+	_ audit.BestEffortSink = (*spool.Spool)(nil)
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("SPOOL_TEST_CHILD"); dir != "" {
@@ -328,6 +331,28 @@ func TestWrite_rejectsOnlyWhatCannotBeEncoded(t *testing.T) {
 	wantIDs(t, readAll(t, s, 0), 1, 2)
 	if stats := s.Stats(); stats.Rejected != 1 {
 		t.Errorf("%+v", stats)
+	}
+}
+
+func TestWriteEncoded_encodesAsTheEventPackage(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir(), spool.Config{})
+	r := record("id-1")
+	r.RecordHash = "abc"
+	encoded, err := event.Encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WriteEncoded(t.Context(), []event.Record{r}, [][]byte{encoded}); err != nil {
+		t.Fatal(err)
+	}
+	messages, err := s.Read(t.Context(), 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ProducerID, r.Seq = s.Producer(), 1
+	if want, err := event.Encode(r); err != nil || string(messages[0].Payload) != string(want) {
+		t.Errorf("got %s\nwant %s, %v", messages[0].Payload, want, err)
 	}
 }
 

@@ -33,6 +33,8 @@ type Stats struct {
 	Lost uint64
 	// Quarantined counts the records that cannot be sent, and were put aside.
 	Quarantined uint64
+	// Unsynced is how many records of WriteBestEffort are in memory, on their way to the disk.
+	Unsynced uint64
 	// Degraded counts the records written without old and new values, as there was little room.
 	Degraded uint64
 	// Gaps counts the gap records written; they are among Written. GapsWaiting is how many gaps wait for
@@ -57,7 +59,7 @@ func (s *Spool) Stats() Stats {
 		Full: s.counts.full, Failed: s.counts.failed, Rejected: s.counts.rejected, SyncErrors: s.counts.syncErrors,
 		CutBytes: s.counts.cutBytes, DamagedBytes: s.counts.damagedBytes, Lost: s.counts.lost, Quarantined: s.counts.quarantined,
 		Degraded: s.counts.degraded, Gaps: s.counts.gaps, GapsWaiting: len(s.losses.entries), Indexed: s.indexed,
-		Problem: s.problem, FreeBytes: s.free.bytes,
+		Unsynced: s.unsynced, Problem: s.problem, FreeBytes: s.free.bytes,
 	}
 	if oldest, ok := s.ages.oldest(s.acknowledged); ok && stats.Pending > 0 {
 		stats.OldestPending = max(0, s.config.Now().Sub(time.Unix(0, oldest)))

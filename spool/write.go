@@ -1,11 +1,14 @@
 package spool
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/gormtrail/audit/event"
@@ -15,12 +18,14 @@ import (
 // request is one call of Write on its way to the disk.
 type request struct {
 	records []record
+	one     [1]record // room for the only one of most
 	size    int64
-	done    chan struct{} // closed when it is finished
+	done    chan struct{} // closed when it is finished; nil: nobody waits
 
 	// Guarded by the spool's mu.
+	taken     bool // run has it
 	finished  bool
-	abandoned bool // the caller has not waited for it
+	abandoned bool // the caller has not waited for it, or does not at all
 	err       error
 }
 
@@ -36,6 +41,12 @@ const seqRoom = 320
 // Write puts the records into the spool, in order and without others between them, and returns when
 // they are on the disk. It implements audit.Sink. The end of ctx ends the waiting, like a time-out.
 func (s *Spool) Write(ctx context.Context, records []event.Record) error {
+	return s.WriteEncoded(ctx, records, nil)
+}
+
+// WriteEncoded is Write for records that are encoded already, as event.Encode does it. encoded may be nil, and
+// so may each encoding; they must not be changed afterwards.
+func (s *Spool) WriteEncoded(ctx context.Context, records []event.Record, encoded [][]byte) error {
 	if !s.own {
 		return fmt.Errorf("%w: %s is only drained", ErrClosed, s.folderPath())
 	}
@@ -43,41 +54,71 @@ func (s *Spool) Write(ctx context.Context, records []event.Record) error {
 		return nil
 	}
 	degrade := s.beyondSoft(ctx)
-	var list []record
-	var size int64
-	var rejected []error
+	r := &request{done: make(chan struct{})}
+	rejected := r.fill(records, encoded, degrade)
+	var err error
+	if len(r.records) > 0 {
+		err = s.write(ctx, r)
+		if err == nil && degrade {
+			s.count(func(c *counts) { c.degraded += uint64(len(r.records)) })
+		}
+	}
+	if len(rejected) > 0 {
+		err = errors.Join(err, s.rejected(rejected, true))
+	}
+	failpoint.Hit(failpoint.EmitReturned)
+	return err
+}
+
+// fill encodes the records that are not encoded yet, and gives the reasons why some cannot be.
+func (r *request) fill(records []event.Record, encoded [][]byte, degrade bool) (rejected []error) {
+	r.records = r.one[:0]
+	if len(records) > 1 {
+		r.records = make([]record, 0, len(records))
+	}
 	for i := range records {
-		encoded, err := encodeFor(&records[i], degrade)
-		if err == nil && len(encoded) > maxBody/2 {
-			err = fmt.Errorf("%d bytes, want at most %d", len(encoded), maxBody/2)
+		var known []byte
+		if i < len(encoded) {
+			known = encoded[i]
+		}
+		text, err := encodeFor(&records[i], known, degrade)
+		if err == nil && len(text) > maxBody/2 {
+			err = fmt.Errorf("%d bytes, want at most %d", len(text), maxBody/2)
 		}
 		if err != nil {
 			rejected = append(rejected, fmt.Errorf("record %q: %w", records[i].LogID, err))
 			continue
 		}
 		id := idOf(&records[i])
-		list = append(list, record{id: id, encoded: encoded})
-		size += int64(frameSize(id, len(encoded)+seqRoom))
+		r.records = append(r.records, record{id: id, encoded: text})
+		r.size += int64(frameSize(id, len(text)+seqRoom))
 	}
-	var err error
-	if len(list) > 0 {
-		err = s.write(ctx, list, size)
-		if err == nil && degrade {
-			s.count(func(c *counts) { c.degraded += uint64(len(list)) })
-		}
-	}
-	if len(rejected) > 0 {
-		reason := errors.Join(rejected...)
-		s.count(func(c *counts) { c.rejected += uint64(len(rejected)) })
-		s.dropped(event.GapInvalid, len(rejected), reason)
-		err = errors.Join(err, &RejectedError{Records: len(rejected), Err: reason})
-	}
-	failpoint.Hit(failpoint.EmitReturned)
-	return err
+	return rejected
 }
 
-// encodeFor gives the encoding without the closing brace; of the metadata only, with degrade.
-func encodeFor(r *event.Record, degrade bool) ([]byte, error) {
+// rejected counts records that cannot be encoded, with wait as dropped does.
+func (s *Spool) rejected(reasons []error, wait bool) error {
+	reason := errors.Join(reasons...)
+	s.count(func(c *counts) { c.rejected += uint64(len(reasons)) })
+	if wait {
+		s.dropped(event.GapInvalid, len(reasons), reason)
+	} else {
+		now := s.config.Now()
+		s.mu.Lock()
+		s.lose(event.Gap{Reason: event.GapInvalid, Count: uint64(len(reasons)), First: now, Last: now, Detail: reason.Error()})
+		s.mu.Unlock()
+	}
+	return &RejectedError{Records: len(reasons), Err: reason}
+}
+
+// encodeFor gives the encoding without the closing brace; of the metadata only, with degrade. known is the
+// encoding, if there is one.
+func encodeFor(r *event.Record, known []byte, degrade bool) ([]byte, error) {
+	if !degrade && r.ProducerID == "" && r.Seq == 0 {
+		if open, ok := bytes.CutSuffix(known, []byte{'}'}); ok {
+			return open, nil
+		}
+	}
 	encoded, err := encode(r)
 	if err != nil || !degrade {
 		return encoded, err
@@ -96,10 +137,9 @@ func encode(r *event.Record) ([]byte, error) {
 	return encoded[:len(encoded)-1], nil
 }
 
-// appendPayload appends the whole encoding. The encoding ends with the same members in the same order
-// when package event writes them, see its table members.
-func appendPayload(dst, encoded []byte, producer string, seq uint64) []byte {
-	dst = append(dst, encoded...)
+// appendStamp appends what is behind the encoding in a payload. The encoding ends with the same members in the
+// same order when package event writes them, see its table members.
+func appendStamp(dst []byte, producer string, seq uint64) []byte {
 	dst = append(dst, `,"producer_id":"`...)
 	dst = append(dst, producer...)
 	dst = append(dst, `","seq":`...)
@@ -109,28 +149,25 @@ func appendPayload(dst, encoded []byte, producer string, seq uint64) []byte {
 
 // write waits for room and for the disk. While the disk is full it tries again for as long as it would
 // wait for room.
-func (s *Spool) write(ctx context.Context, records []record, size int64) error {
-	n := uint64(len(records))
+func (s *Spool) write(ctx context.Context, r *request) error {
+	n := uint64(len(r.records))
 	var patience patience
 	defer patience.stop()
 	for {
-		if err := s.takeRoom(ctx, size, &patience); err != nil {
+		if err := s.enter(ctx, r, &patience); err != nil {
 			if !errors.Is(err, ErrClosed) {
 				s.count(func(c *counts) { c.full += n })
-				reason := event.GapFull
-				if !errors.Is(err, ErrFull) {
-					reason = event.GapDisk
-				}
-				s.dropped(reason, len(records), err)
+				s.dropped(fullReason(err), len(r.records), err)
 			}
 			return err
 		}
-		err := s.submit(ctx, &request{records: records, size: size, done: make(chan struct{})})
+		err := s.await(ctx, r)
 		var disk *DiskError
 		switch {
 		case err == nil, errors.Is(err, ErrClosed), errors.Is(err, errMayBeWritten):
 			return err
 		case errors.As(err, &disk) && disk.Problem == ProblemFull && !patience.over(s.config.BlockTimeout):
+			r = &request{records: r.records, size: r.size, done: make(chan struct{})}
 			continue
 		}
 		s.count(func(c *counts) { c.failed += n })
@@ -138,47 +175,56 @@ func (s *Spool) write(ctx context.Context, records []record, size int64) error {
 		if disk == nil {
 			reason = event.GapTimeout
 		}
-		s.dropped(reason, len(records), err)
+		s.dropped(reason, len(r.records), err)
 		return err
 	}
+}
+
+// fullReason gives the reason of the gap for an error of a spool that has no room.
+func fullReason(err error) string {
+	if errors.Is(err, ErrFull) {
+		return event.GapFull
+	}
+	return event.GapDisk
 }
 
 // errMayBeWritten is wrapped by the error of a request that was taken: whether it is lost is found out
 // when it is finished.
 var errMayBeWritten = errors.New("the records may still be written")
 
-// submit hands the request to run, and waits for its end.
-func (s *Spool) submit(ctx context.Context, r *request) error {
-	timeout := time.NewTimer(s.config.CommitTimeout)
-	defer timeout.Stop()
-	// Unbuffered: what run has not taken is not in the spool.
-	select {
-	case s.requests <- r:
-	case <-s.quit:
-		s.giveRoom(r.size)
-		return ErrClosed
-	case <-timeout.C:
-		s.giveRoom(r.size)
-		return fmt.Errorf("%w: %d records waited for %v, and were not written", ErrTimeout, len(r.records), s.config.CommitTimeout)
-	case <-ctx.Done():
-		s.giveRoom(r.size)
-		return fmt.Errorf("%w: %w, %d records were not written", ErrTimeout, ctx.Err(), len(r.records))
-	}
+// timers are for those who wait for the disk.
+var timers = sync.Pool{New: func() any { return time.NewTimer(time.Hour) }}
+
+// await waits for the end of a request that has entered. What run has not taken is not in the spool.
+func (s *Spool) await(ctx context.Context, r *request) error {
+	timeout := timers.Get().(*time.Timer) //nolint:forcetypeassert // only those are put
+	timeout.Reset(s.config.CommitTimeout)
+	defer func() {
+		timeout.Stop()
+		timers.Put(timeout)
+	}()
 	var err error
 	select {
 	case <-r.done:
+		return r.err
 	case <-timeout.C:
-		err = fmt.Errorf("%w: not synced in %v, %w", ErrTimeout, s.config.CommitTimeout, errMayBeWritten)
+		err = fmt.Errorf("%w: not synced in %v", ErrTimeout, s.config.CommitTimeout)
 	case <-ctx.Done():
-		err = fmt.Errorf("%w: %w, %w", ErrTimeout, ctx.Err(), errMayBeWritten)
+		err = fmt.Errorf("%w: %w", ErrTimeout, ctx.Err())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.finished {
+	switch {
+	case r.finished:
 		return r.err
+	case r.taken:
+		r.abandoned = true
+		return fmt.Errorf("%w, %w", err, errMayBeWritten)
 	}
-	r.abandoned = true
-	return err
+	s.queue = slices.DeleteFunc(s.queue, func(other *request) bool { return other == r })
+	s.reserved -= r.size
+	s.signalRoom()
+	return fmt.Errorf("%w, %d records were not written", err, len(r.records))
 }
 
 // patience is a time-out that begins when it is needed.
@@ -212,21 +258,15 @@ func (p *patience) stop() {
 	}
 }
 
-// takeRoom takes room for size bytes, waiting as long as the configuration allows. The error is ErrFull, or a
-// *DiskError if it is the disk that is full.
-func (s *Spool) takeRoom(ctx context.Context, size int64, patience *patience) error {
+// enter puts the request into the queue of run when there is room for it, waiting as long as the configuration
+// allows. The error is ErrFull, or a *DiskError if it is the disk that is full.
+func (s *Spool) enter(ctx context.Context, r *request, patience *patience) error {
 	for {
 		s.mu.Lock()
-		if s.problem != ProblemFull && s.bytes+s.reserved+size <= s.config.room() {
-			s.reserved += size
+		full := s.enterNow(r)
+		if full == nil || errors.Is(full, ErrClosed) {
 			s.mu.Unlock()
-			return nil
-		}
-		var full error
-		if s.problem == ProblemFull {
-			full = &DiskError{Problem: ProblemFull, Err: fmt.Errorf("no space for %d bytes in %s", size, s.folder.dir)}
-		} else {
-			full = fmt.Errorf("%w: %s has %d bytes of at most %d, %d records wait for the stream", ErrFull, s.folder.dir, s.bytes, s.config.room(), s.last-s.acknowledged)
+			return full
 		}
 		room := s.room
 		reclaim := len(s.segments) > 1 && s.segments[1].first-1 <= s.acknowledged
@@ -252,11 +292,28 @@ func (s *Spool) takeRoom(ctx context.Context, size int64, patience *patience) er
 	}
 }
 
-func (s *Spool) giveRoom(size int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reserved -= size
-	s.signalRoom()
+// enterNow is enter without waiting. The caller holds mu.
+func (s *Spool) enterNow(r *request) error {
+	switch {
+	case s.stopped:
+		return ErrClosed
+	case s.problem == ProblemFull:
+		return &DiskError{Problem: ProblemFull, Err: fmt.Errorf("no space for %d bytes in %s", r.size, s.folder.dir)}
+	case s.bytes+s.reserved+r.size > s.config.room():
+		return fmt.Errorf("%w: %s has %d bytes of at most %d, %d records wait for the stream", ErrFull, s.folder.dir, s.bytes, s.config.room(), s.last-s.acknowledged)
+	}
+	s.reserved += r.size
+	s.queue = append(s.queue, r)
+	s.wakeUp()
+	return nil
+}
+
+// wakeUp tells run that there are requests. It never waits.
+func (s *Spool) wakeUp() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // signalRoom wakes those who wait for room. The caller holds mu.
