@@ -36,6 +36,7 @@ else : "${OPENSEARCH_VERSION:=3.5.0}" "${NAME:=node}" "${PORT:=9201}"; fi
 V=$OPENSEARCH_VERSION
 : "${TRANSPORT_PORT:=$((PORT + 100))}" "${HEAP:=512m}" "${WAIT:=180}" "${RUN_AS:=65534:65534}"
 MVN=${MVN:-mvn}
+ROLES=$(dirname "$(dirname "$(readlink -f "$0")")")/deploy/opensearch/roles.yml # of the users in SECURITY mode
 DEP=org.apache.maven.plugins:maven-dependency-plugin:3.6.1
 
 say() { printf 'opensearch: %s\n' "$*" >&2; }
@@ -239,46 +240,27 @@ write_certs() {
   touch "$c/.complete"
 }
 write_security() { # users and roles are read once, when the node makes its security index
-  local s=$CONF/opensearch-security p hash whash
+  local s=$CONF/opensearch-security p hash uhash
   write_certs
   [ -e "$s/.complete" ] && return 0
   rm -rf "$s"; mkdir -p "$s"; cp "$DIST/plugins/opensearch-security/config/"*.yml "$s/" 2>/dev/null || true
   p=${ADMIN_PASSWORD:-$(openssl rand -hex 12)}
-  (umask 077; printf '%s' "$p" >"$RUN/admin.password"; printf '%s' "${WRITER_PASSWORD:-$p-w}" >"$RUN/writer.password")
-  hash=$(hash_of "$p"); whash=$(hash_of "$(cat "$RUN/writer.password")")
+  (umask 077; printf '%s' "$p" >"$RUN/admin.password"; printf '%s' "${USERS_PASSWORD:-$p-u}" >"$RUN/users.password")
+  hash=$(hash_of "$p"); uhash=$(hash_of "$(cat "$RUN/users.password")")
   cat >"$s/internal_users.yml" <<Y
 _meta: {type: internalusers, config_version: 2}
 admin: {hash: "$hash", reserved: true, backend_roles: [admin]}
-audit: {hash: "$whash", reserved: false}
+audit_consumer: {hash: "$uhash", reserved: false}
+audit_reader: {hash: "$uhash", reserved: false}
+audit_operator: {hash: "$uhash", reserved: false}
 Y
-  cat >"$s/roles.yml" <<'Y'
-_meta: {type: roles, config_version: 2}
-audit_service:
-  cluster_permissions:
-    - cluster:monitor/main
-    - cluster:monitor/health
-    - indices:admin/index_template/get
-    - indices:data/write/bulk
-  index_permissions:
-    - index_patterns: ["audit-logs-*"]
-      allowed_actions:
-        - indices:admin/create
-        - indices:admin/get
-        - indices:admin/exists
-        - indices:admin/mapping/put
-        - indices:admin/mapping/auto_put
-        - indices:data/write/bulk*
-        - indices:data/write/index
-        - indices:data/read/search*
-        - indices:data/read/get
-        - indices:data/read/mget*
-        - indices:data/read/point_in_time/create
-        - indices:data/read/point_in_time/delete
-Y
+  cp "$ROLES" "$s/roles.yml"
   cat >"$s/roles_mapping.yml" <<'Y'
 _meta: {type: rolesmapping, config_version: 2}
 all_access: {reserved: true, backend_roles: [admin]}
-audit_service: {reserved: false, users: [audit]}
+audit_consumer: {reserved: false, users: [audit_consumer]}
+audit_reader: {reserved: false, users: [audit_reader]}
+audit_operator: {reserved: false, users: [audit_operator]}
 Y
   touch "$s/.complete"
 }

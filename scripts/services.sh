@@ -968,8 +968,8 @@ print_env() {
 		export OPENSEARCH2_URL=http://127.0.0.1:$(opensearch_port opensearch2 http)
 		export OPENSEARCH_SECURE_URL=https://127.0.0.1:$(opensearch_port opensearch-secure http)
 		export OPENSEARCH_SECURE_CA_FILE=$secure/config/certs/ca.pem
-		export OPENSEARCH_SECURE_USER=audit
-		export OPENSEARCH_SECURE_PASSWORD_FILE=$secure/writer.password
+		export OPENSEARCH_SECURE_USERS=audit_consumer,audit_reader,audit_operator
+		export OPENSEARCH_SECURE_PASSWORD_FILE=$secure/users.password
 		export OPENSEARCH_SECURE_ADMIN_USER=admin
 		export OPENSEARCH_SECURE_ADMIN_PASSWORD_FILE=$secure/admin.password
 	ENV

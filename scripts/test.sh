@@ -23,7 +23,7 @@ case ${1:-} in
 long)
 	export AUDIT_TEST_LONG=1
 	names+=(mysql opensearch2 opensearch-secure)
-	need+=,MySQL
+	need+=,MySQL,'OpenSearch 2.19','OpenSearch secure'
 	timeout=60m
 	tags=long
 	;;
@@ -66,15 +66,23 @@ export AUDIT_TEST_SERVERS=required
 mkdir -p .services/log
 go build -o .services/testsummary ./internal/testsummary
 
-run() { # run FOLDER: the tests of one module
+run() { # run FOLDER [PACKAGE...]: the tests of one module
+	local folder=$1
+	shift
 	# shellcheck disable=SC2086  # TEST_ARGS are several words
-	go -C "$1" test -race -json -tags "${tags:-}" -p "${TEST_P:-3}" -timeout "${TEST_TIMEOUT:-$timeout}" ${TEST_ARGS:-} ./...
+	go -C "$folder" test -race -json -tags "${tags:-}" -p "${TEST_P:-3}" -timeout "${TEST_TIMEOUT:-$timeout}" ${TEST_ARGS:-} "${@:-./...}"
 }
+# What speaks to OpenSearch runs again on an older one, and on one with TLS and users of few rights.
+opensearch=(./store/opensearch/... ./consumer/... ./internal/cli/... ./query/...)
 all() {
 	local rc=0 module
 	for module in . test; do
 		[[ ! -f $module/go.mod ]] || run "$module" || rc=$?
 	done
+	if [[ ${tags:-} == long ]]; then
+		AUDIT_TEST_OPENSEARCH=2.19 OPENSEARCH_URL=$OPENSEARCH2_URL run . "${opensearch[@]}" || rc=$?
+		AUDIT_TEST_OPENSEARCH=secure OPENSEARCH_URL=$OPENSEARCH_SECURE_URL run . "${opensearch[@]}" || rc=$?
+	fi
 	return $rc
 }
 all | tee .services/log/test.json | .services/testsummary -need "$need"

@@ -67,8 +67,7 @@ func pipelineConfig(c *common, deadLetters string) (source, dead rabbit.Config, 
 	if source.Stream == "" {
 		source.Stream = rabbit.DefaultStream
 	}
-	target, err2 := opensearch.ConfigFromEnv(c.getenv)
-	target.Logger = c.log
+	target, err2 := openSearchConfig(c)
 	dead = source
 	dead.Stream, dead.Partitions = deadLetters, 0
 	var err3 error

@@ -94,7 +94,7 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 	if f.database != "" {
 		dialector, err5 = p.dialector(f.database, "--database (or AUDIT_DATABASE)")
 	} else {
-		target, err5 = opensearch.ConfigFromEnv(c.getenv)
+		target, err5 = openSearchConfig(c)
 	}
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return usage(err)
@@ -108,7 +108,6 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 		defer closeDatabase()
 		from = s
 	} else {
-		target.Logger = c.log
 		s, err := opensearch.New(target)
 		if err != nil {
 			return usage(err)

@@ -16,8 +16,9 @@ import (
 )
 
 type setupFlags struct {
-	deadLetters string
-	limits      rabbit.Limits
+	deadLetters           string
+	limits                rabbit.Limits
+	keepMonths, ismMonths int
 }
 
 func (p Program) setup(c *common) *cobra.Command {
@@ -33,6 +34,10 @@ Streams have no limits by default. RabbitMQ removes the oldest messages of a str
 they were read or not: choose them longer than the longest outage. Limits of a stream that exists can
 only be changed by a policy of RabbitMQ. The stream of dead letters has none.
 
+OpenSearch keeps all records by default. --keep-months removes the indices of months that have been over for
+longer, now: run it from a timer. --ism-months has the server do that by itself, where it has the plugin for
+index state management. What is removed is gone.
+
 With RABBITMQ_STREAM_PARTITIONS the stream of records is a super stream: records are spread by their
 object, whose order is kept. The number of partitions is fixed for ever. A stream that somebody else has
 made is used as it is; the account then needs no permission to declare.`,
@@ -46,6 +51,8 @@ made is used as it is; the account then needs no permission to declare.`,
 	flags.DurationVar(&f.limits.MaxAge, "max-age", 0, "remove segments whose newest message is older, such as 2160h; 0 is no limit")
 	flags.Int64Var(&f.limits.MaxBytes, "max-bytes", 0, "remove segments when the stream is larger; 0 is no limit")
 	flags.Int64Var(&f.limits.SegmentBytes, "segment-bytes", 0, "size of a segment; 0 is the broker's default, 500 MB")
+	flags.IntVar(&f.keepMonths, "keep-months", 0, "remove indices of months that have been over for so many months; 0 keeps all")
+	flags.IntVar(&f.ismMonths, "ism-months", 0, "put a policy on OpenSearch by which it does the same; 0 is no policy")
 	return cmd
 }
 
@@ -59,6 +66,11 @@ func (f setupFlags) validate() error {
 	}
 	if f.limits.SegmentBytes < 0 || f.limits.SegmentBytes > 3_000_000_000 {
 		errs = append(errs, fmt.Errorf("--segment-bytes is %d, want 0 (default) to 3000000000", f.limits.SegmentBytes))
+	}
+	for name, n := range map[string]int{"--keep-months": f.keepMonths, "--ism-months": f.ismMonths} {
+		if n < 0 || n > 1200 {
+			errs = append(errs, fmt.Errorf("%s is %d, want 0 (keep all) to 1200", name, n))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -81,7 +93,33 @@ func runSetup(ctx context.Context, c *common, f setupFlags, out io.Writer) error
 	if err == nil && source.Partitions == 0 {
 		err = setupStream(ctx, rabbit.WatermarksOf(source), rabbit.WatermarkLimits, say)
 	}
-	return errors.Join(err, setupOpenSearch(ctx, to, say))
+	err2 := setupOpenSearch(ctx, to, say)
+	return errors.Join(err, err2, retention(ctx, to, f, time.Now(), say)) //nolint:forbidigo // the command's own clock
+}
+
+// retention removes old months, or has the server do it.
+func retention(ctx context.Context, to *opensearch.Store, f setupFlags, now time.Time, say func(string, ...any)) error {
+	var errs []error
+	if f.ismMonths > 0 {
+		name, err := to.SetPolicy(ctx, f.ismMonths)
+		if err == nil {
+			say("policy %s: indices are removed after %d months", name, f.ismMonths)
+		}
+		errs = append(errs, err)
+	}
+	if f.keepMonths > 0 {
+		year, month, _ := now.UTC().Date()
+		before := time.Date(year, month-time.Month(f.keepMonths), 1, 0, 0, 0, 0, time.UTC)
+		removed, err := to.DeleteBefore(ctx, before)
+		for _, index := range removed {
+			say("index %s: removed", index)
+		}
+		if err == nil && len(removed) == 0 {
+			say("indices before %s: there are none", before.Format("2006.01"))
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func setupStream(ctx context.Context, config rabbit.Config, limits rabbit.Limits, say func(string, ...any)) error {
@@ -122,13 +160,14 @@ func setupOpenSearch(ctx context.Context, to *opensearch.Store, say func(string,
 		say("index template %s: made, version %d", report.Template, opensearch.SchemaVersion)
 	case report.Upgraded:
 		say("index template %s: upgraded to version %d", report.Template, opensearch.SchemaVersion)
-	case report.Newer:
-		say("index template %s: is of a newer version than this program, and stays", report.Template)
 	case err == nil:
 		say("index template %s: is there, version %d", report.Template, opensearch.SchemaVersion)
 	}
 	for _, index := range report.Indices {
 		say("index %s: mapping upgraded to version %d", index, opensearch.SchemaVersion)
+	}
+	for _, kept := range report.Kept {
+		say("index %s: stays as it is, the next month's will be right: %s", kept.Index, kept.Reason)
 	}
 	return err
 }

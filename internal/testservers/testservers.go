@@ -52,12 +52,6 @@ func RabbitMQManagement(t testing.TB) string {
 	return address(t, "RabbitMQ management", "RABBITMQ_MANAGEMENT_URI")
 }
 
-// OpenSearch gives the URL of OpenSearch, without security.
-func OpenSearch(t testing.TB) string {
-	t.Helper()
-	return address(t, "OpenSearch", "OPENSEARCH_URL")
-}
-
 // Name gives prefix with a random suffix, in lower case letters and digits: a name that no other test
 // uses, for a schema, a stream or an index. Whoever makes the thing removes it.
 func Name(t testing.TB, prefix string) string {

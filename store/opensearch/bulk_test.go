@@ -60,10 +60,7 @@ func TestWrite_otherContent_isConflict_andTheStoredOneStays(t *testing.T) {
 	if got := writeAll(t, s, docs(t, forged, record(2))); !slices.Equal(got, []store.Status{store.Conflict, store.Stored}) {
 		t.Errorf("got %v", got)
 	}
-	if err := s.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.Get(t.Context(), r.LogID)
+	got, err := refreshed(t, s).Get(t.Context(), r.LogID)
 	if err != nil || got.UserID != "7" {
 		t.Errorf("got user %q, %v", got.UserID, err)
 	}
@@ -283,7 +280,7 @@ func TestWrite_timesOutOfRange_shareOneIndex(t *testing.T) {
 			t.Errorf("%s: %s", records[i].Timestamp, status)
 		}
 	}
-	open, _, err := s.list(t.Context())
+	open, _, err := asReader(t, s).list(t.Context())
 	if err != nil || !slices.Equal(open, []string{s.names.outOfRange()}) {
 		t.Errorf("indices %v, %v", open, err)
 	}

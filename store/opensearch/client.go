@@ -60,6 +60,7 @@ func New(cfg Config) (*Store, error) {
 		Username:  cfg.Username,
 		Password:  cfg.Password,
 		Transport: exchange{transport},
+		Signer:    cfg.Signer,
 		// Retries are for whoever knows what the request was. The client's own come without a pause.
 		DisableRetry: true,
 	})

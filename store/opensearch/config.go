@@ -53,6 +53,8 @@ type Config struct {
 	// Transport replaces the HTTP transport, for instance by one that signs requests. CACert and
 	// InsecureSkipVerify are then its own business.
 	Transport http.RoundTripper
+	// Signer signs each request, instead of Username and Password.
+	Signer Signer
 	// Logger takes what an operator should know. Defaults to slog.Default().
 	Logger *slog.Logger
 }
@@ -95,6 +97,9 @@ func (c Config) validate() error {
 	}
 	if (c.Username == "") != (c.Password == "") {
 		bad("Config.Username and Password: one is empty, want both or none")
+	}
+	if c.Signer != nil && c.Username != "" {
+		bad("Config.Signer and Config.Username are both set, want one of them")
 	}
 	if why := prefixFault(c.IndexPrefix); why != "" {
 		bad("Config.IndexPrefix is %q: %s", c.IndexPrefix, why)
@@ -141,4 +146,13 @@ func prefixFault(prefix string) string {
 		return "want a first character other than - _ + ."
 	}
 	return ""
+}
+
+// Signer signs requests, for servers that want that instead of a password; package awssig has one. It may
+// be called concurrently.
+type Signer interface {
+	// SignRequest adds to the header of req. It may read the body, and puts it back.
+	SignRequest(req *http.Request) error
+	// OverrideSigningPort says which port is signed, where that is not the one of the address.
+	OverrideSigningPort(port uint16)
 }

@@ -12,7 +12,8 @@ import (
 // ConfigFromEnv reads the variables OPENSEARCH_HOST (one host, or several with commas; default
 // localhost), OPENSEARCH_PORT (9200), OPENSEARCH_USERNAME, OPENSEARCH_PASSWORD, OPENSEARCH_USE_SSL
 // (false), OPENSEARCH_VERIFY_CERTS (true), OPENSEARCH_CA_FILE (certificate authorities to trust, in
-// PEM) and OPENSEARCH_INDEX_PREFIX (audit-logs) through getenv, which is os.Getenv or one like it.
+// PEM), OPENSEARCH_COMPRESS (false) and OPENSEARCH_INDEX_PREFIX (audit-logs) through getenv, which is os.Getenv
+// or one like it. For AWS see awssig.FromEnv.
 //
 // The error names every variable that is wrong, its value (but for the password) and what is
 // allowed; it wraps ErrConfig.
@@ -22,6 +23,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		Username:    getenv("OPENSEARCH_USERNAME"),
 		Password:    getenv("OPENSEARCH_PASSWORD"),
 		IndexPrefix: e.text("OPENSEARCH_INDEX_PREFIX", DefaultIndexPrefix),
+		Compress:    e.boolean("OPENSEARCH_COMPRESS", false),
 	}
 	scheme := "http"
 	ssl := e.boolean("OPENSEARCH_USE_SSL", false)

@@ -15,6 +15,11 @@ var (
 	// ErrForeignIndex is returned, wrapped, if an index with one of our names has a mapping that this
 	// package did not make. Writing to it would break searches, so nothing is written.
 	ErrForeignIndex = errors.New("opensearch: index has a foreign mapping")
+	// ErrNewer is returned, wrapped, by Setup if the template on the server is of a newer version of this
+	// package.
+	ErrNewer = errors.New("opensearch: the server was set up by a newer version")
+	// ErrNoPlugin is returned, wrapped, if the server lacks the plugin for index state management.
+	ErrNoPlugin = errors.New("opensearch: the server has no index state management")
 )
 
 // answerError is an answer that is no success.
@@ -34,6 +39,15 @@ func (e *answerError) Error() string {
 	default:
 		return fmt.Sprintf("opensearch: status %d", e.status)
 	}
+}
+
+// answerOf gives the answer that err is about, nil if there was none.
+func answerOf(err error) *answerError {
+	var answer *answerError
+	if errors.As(err, &answer) {
+		return answer
+	}
+	return nil
 }
 
 // maxReason bounds what an error text takes over from the server.

@@ -64,7 +64,8 @@ func spoiled(t *testing.T, spoil func(f *faults, w http.ResponseWriter, r *http.
 	}
 	f := &faults{real: httputil.NewSingleHostReverseProxy(target)}
 	f.spoil = func(w http.ResponseWriter, r *http.Request, n int64) bool { return spoil(f, w, r, n) }
-	transport := &http.Transport{}
+	transport := testservers.OpenSearchAccess(t).Transport()
+	transport.DisableKeepAlives = false
 	f.real.Transport = transport
 	t.Cleanup(transport.CloseIdleConnections)
 	server := httptest.NewServer(f)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +21,34 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newStore gives a store of its own on the real server, and removes its indices after the test.
+// configOf gives the Config of a store on the real server with an account.
+func configOf(t testing.TB, account testservers.Account, prefix string) Config {
+	t.Helper()
+	a := testservers.OpenSearchAccess(t)
+	return Config{
+		Addresses: []string{a.URL}, CACert: a.CACert, Username: account.User, Password: account.Password,
+		IndexPrefix: prefix, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+}
+
+// newStore gives a store of its own on the real server, with the rights of a consumer, and removes its
+// indices after the test. With users of few rights an operator has to set it up.
 func newStore(t *testing.T, change ...func(*Config)) *Store {
 	t.Helper()
-	cfg := Config{
-		Addresses:   []string{testservers.OpenSearch(t)},
-		IndexPrefix: testservers.Name(t, "t-os-"),
-		Logger:      slog.New(slog.NewTextHandler(t.Output(), nil)),
+	s := newBareStore(t, change...)
+	if testservers.OpenSearchAccess(t).Operator.User != "" {
+		if _, err := asOperator(t, s).Setup(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
+	return s
+}
+
+// newBareStore is newStore without a template.
+func newBareStore(t *testing.T, change ...func(*Config)) *Store {
+	t.Helper()
+	a := testservers.OpenSearchAccess(t)
+	cfg := configOf(t, a.Consumer, testservers.Name(t, testservers.SearchPrefix))
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -35,30 +56,53 @@ func newStore(t *testing.T, change ...func(*Config)) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	direct, err := New(Config{Addresses: []string{testservers.OpenSearch(t)}, IndexPrefix: cfg.IndexPrefix})
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { _ = s.Close() })
+	admin := as(t, s, a.Admin)
 	t.Cleanup(func() {
-		defer s.Close()
-		defer direct.Close()
 		ctx := context.WithoutCancel(t.Context())
-		open, closed, err := direct.list(ctx)
+		open, closed, err := admin.list(ctx)
 		if err != nil {
 			t.Error(err)
 		}
-		if names := append(open, closed...); len(names) > 0 {
-			if err := direct.call(ctx, request{method: http.MethodDelete, path: "/" + strings.Join(names, ",")}, nil); err != nil {
-				t.Error(err)
-			}
+		names := append(open, closed...)
+		names = append(names, s.names.checkpoints())
+		r := request{method: http.MethodDelete, path: "/" + strings.Join(names, ","), query: url.Values{"ignore_unavailable": {"true"}}}
+		if err := admin.call(ctx, r, nil); err != nil {
+			t.Error(err)
 		}
-		err = direct.call(ctx, request{method: http.MethodDelete, path: "/_index_template/" + cfg.IndexPrefix}, nil)
+		err = admin.call(ctx, request{method: http.MethodDelete, path: "/_index_template/" + cfg.IndexPrefix}, nil)
 		var answer *answerError
 		if err != nil && (!errors.As(err, &answer) || answer.status != http.StatusNotFound) {
 			t.Error(err)
 		}
 	})
 	return s
+}
+
+// as gives a store of the same indices on the real server, used by another account.
+func as(t testing.TB, s *Store, account testservers.Account) *Store {
+	t.Helper()
+	other, err := New(configOf(t, account, s.names.prefix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	return other
+}
+
+func asReader(t testing.TB, s *Store) *Store {
+	t.Helper()
+	return as(t, s, testservers.OpenSearchAccess(t).Reader)
+}
+
+func asOperator(t testing.TB, s *Store) *Store {
+	t.Helper()
+	return as(t, s, testservers.OpenSearchAccess(t).Operator)
+}
+
+func asAdmin(t testing.TB, s *Store) *Store {
+	t.Helper()
+	return as(t, s, testservers.OpenSearchAccess(t).Admin)
 }
 
 var november = time.Date(2026, 11, 3, 4, 5, 6, 0, time.UTC)
@@ -115,9 +159,7 @@ func writeAll(t testing.TB, s *Store, list []store.Doc) []store.Status {
 // found gives the ids of all records, in the order of the query.
 func found(t testing.TB, s *Store, q store.Query) []string {
 	t.Helper()
-	if err := s.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s = refreshed(t, s)
 	if q.Size == 0 {
 		q.Size = store.MaxSize
 	}
@@ -132,9 +174,19 @@ func found(t testing.TB, s *Store, q store.Query) []string {
 	return ids
 }
 
-// raw sends a request to the real server, whose answer it gives.
+// refreshed makes all that was written visible, and gives the store of a reader.
+func refreshed(t testing.TB, s *Store) *Store {
+	t.Helper()
+	if err := asAdmin(t, s).Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return asReader(t, s)
+}
+
+// raw sends a request of the administrator to the real server, whose answer it gives.
 func raw(t testing.TB, s *Store, method, path string, body any) map[string]any {
 	t.Helper()
+	s = asAdmin(t, s)
 	r := request{method: method, path: path}
 	if body != nil {
 		r.body = asJSON(body)

@@ -22,6 +22,7 @@ func TestSearch_closedMonth_isAnErrorWhereItMatters(t *testing.T) {
 	s := newStore(t)
 	writeAll(t, s, docs(t, record(1), record(2, func(r *event.Record) { r.Timestamp = r.Timestamp.AddDate(0, -1, 0) })))
 	raw(t, s, http.MethodPost, "/"+s.names.prefix+"-2026.10/_close", nil)
+	s = asReader(t, s)
 	for _, c := range []struct {
 		name string
 		q    store.Query
@@ -81,9 +82,7 @@ func TestSearch_prefixOfTooManyWords_isBadQuery_neverPart(t *testing.T) {
 		list = append(list, docs(t, record(n, func(r *event.Record) { r.ObjectRepr = fmt.Sprintf("first word%d", n) }))...)
 	}
 	writeAll(t, s, list)
-	if err := s.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s = refreshed(t, s)
 	page, err := s.Search(t.Context(), store.Query{Text: "word*"})
 	if err != nil || page.Total != 1500 {
 		t.Errorf("one word: total %d, %v", page.Total, err)
@@ -101,9 +100,7 @@ func TestSearch_lastPageByOffset(t *testing.T) {
 	t.Parallel()
 	s := newStore(t)
 	writeAll(t, s, docs(t, record(1)))
-	if err := s.Refresh(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s = refreshed(t, s)
 	for _, limit := range []int{0, -1} {
 		page, err := s.Search(t.Context(), store.Query{Offset: store.MaxWindow - 10, Size: 10, TotalLimit: limit})
 		if err != nil || page.HasMore || len(page.Records) != 0 {
@@ -171,14 +168,17 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
+	access := testservers.OpenSearchAccess(t)
+	transport := access.Transport()
 	proxy := httputil.NewSingleHostReverseProxy(target)
 	proxy.Transport = transport
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user != "audit" || password != "geheim" {
 			answer(w, 401, "Unauthorized")
 			return
+		}
+		if r.Header.Del("Authorization"); access.Admin.User != "" {
+			r.SetBasicAuth(access.Admin.User, access.Admin.Password)
 		}
 		proxy.ServeHTTP(w, r)
 	}))

@@ -17,14 +17,21 @@ type SetupReport struct {
 	// Created and Upgraded say that the template was made, or replaced by a newer version; else it
 	// was there already.
 	Created, Upgraded bool
-	// Newer says that the template on the server is of a newer version of this package, and stays.
-	Newer bool
+	// Version is that of the template that is on the server now.
+	Version int
 	// Indices are the existing indices whose mapping was upgraded.
 	Indices []string
+	// Kept are existing indices that stay as they are, because a field of theirs cannot be changed.
+	Kept []KeptIndex
 }
 
+// KeptIndex is an index whose mapping could not be upgraded. Records go on being written to it and found in
+// it, but not by the fields that the server names in Reason. The index of the next month is right.
+type KeptIndex struct{ Index, Reason string }
+
 // Setup puts the index template on the server and upgrades the mapping of existing indices. It is
-// idempotent, and never goes back to an older version. It does not need to be called: an index that
+// idempotent, and never goes back to an older version: the error then wraps ErrNewer, and nothing is
+// changed. It never takes anything away from an index that exists. It does not need to be called: an index that
 // is missing is made with the same mapping when the first record of its month comes; but an index
 // that somebody else makes has the right mapping only with the template.
 func (s *Store) Setup(ctx context.Context) (SetupReport, error) {
@@ -39,8 +46,8 @@ func (s *Store) setup(ctx context.Context, version int) (SetupReport, error) {
 	}
 	switch {
 	case found && have > version:
-		report.Newer = true
-		return report, nil
+		report.Version = have
+		return report, fmt.Errorf("%w: index template %q has version %d, this program knows version %d: use a newer program", ErrNewer, report.Template, have, version)
 	case !found || have < version:
 		r := request{method: http.MethodPut, path: "/_index_template/" + report.Template, body: asJSON(s.names.templateBody(version))}
 		if err := s.call(ctx, r, nil); err != nil {
@@ -48,7 +55,8 @@ func (s *Store) setup(ctx context.Context, version int) (SetupReport, error) {
 		}
 		report.Created, report.Upgraded = !found, found
 	}
-	report.Indices, err = s.upgradeMappings(ctx, version)
+	report.Version = version
+	err = s.upgradeMappings(ctx, version, &report)
 	return report, err
 }
 
@@ -73,28 +81,36 @@ func (s *Store) templateVersion(ctx context.Context) (version int, found bool, e
 	return v.Templates[0].Template.Version, true, nil
 }
 
-// upgradeMappings adds the fields of this version to indices of older ones.
-func (s *Store) upgradeMappings(ctx context.Context, version int) ([]string, error) {
+// upgradeMappings adds the fields of this version to indices of older ones. One that cannot be upgraded holds
+// up no other.
+func (s *Store) upgradeMappings(ctx context.Context, version int, report *SetupReport) error {
 	open, _, err := s.list(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var upgraded []string
+	var errs []error
 	for _, index := range open {
 		have, err := s.mappingVersion(ctx, index)
 		if err != nil {
-			return upgraded, err
+			errs = append(errs, err)
+			continue
 		}
 		if have >= version {
 			continue
 		}
 		r := request{method: http.MethodPut, path: "/" + index + "/_mapping", body: asJSON(mappingUpdate(version))}
-		if err := s.call(ctx, r, nil); err != nil {
-			return upgraded, fmt.Errorf("opensearch: upgrade mapping of %s: %w", index, unavailable(err))
+		err = s.call(ctx, r, nil)
+		var answer *answerError
+		switch {
+		case errors.As(err, &answer) && answer.status == http.StatusBadRequest && answer.kind == "illegal_argument_exception":
+			report.Kept = append(report.Kept, KeptIndex{index, answer.reason})
+		case err != nil:
+			errs = append(errs, fmt.Errorf("opensearch: upgrade mapping of %s: %w", index, unavailable(err)))
+		default:
+			report.Indices = append(report.Indices, index)
 		}
-		upgraded = append(upgraded, index)
 	}
-	return upgraded, nil
+	return errors.Join(errs...)
 }
 
 // mappingVersion gives the version of the mapping of an index; the error wraps ErrForeignIndex if it
@@ -200,6 +216,12 @@ func (s *Store) check(ctx context.Context, index string) error {
 	}
 	s.remember(index)
 	return nil
+}
+
+func (s *Store) forget(index string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, index)
 }
 
 func (s *Store) remember(index string) {

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/store"
@@ -15,10 +18,10 @@ import (
 
 func TestSetup_isIdempotent(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := newBareStore(t)
 	name := s.names.prefix
-	for i, want := range []SetupReport{{Template: name, Created: true}, {Template: name}} {
-		got, err := s.Setup(t.Context())
+	for i, want := range []SetupReport{{Template: name, Created: true, Version: SchemaVersion}, {Template: name, Version: SchemaVersion}} {
+		got, err := asOperator(t, s).Setup(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,8 +35,8 @@ func TestSetup_isIdempotent(t *testing.T) {
 // store makes have the same mapping and settings.
 func TestSetup_givesTheSameIndexAsWithout(t *testing.T) {
 	t.Parallel()
-	with, without := newStore(t), newStore(t)
-	if _, err := with.Setup(t.Context()); err != nil {
+	with, without := newBareStore(t), newBareStore(t)
+	if _, err := asOperator(t, with).Setup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	describe := func(s *Store) (mapping, settings, aliases any) {
@@ -46,7 +49,7 @@ func TestSetup_givesTheSameIndexAsWithout(t *testing.T) {
 		return m["mappings"], set, len(m["aliases"].(map[string]any))
 	}
 	raw(t, with, http.MethodPost, "/"+with.names.of(november)+"/_doc", object{"log_id": "by the server itself"})
-	writeAll(t, without, docs(t, record(1)))
+	writeAll(t, asAdmin(t, without), docs(t, record(1)))
 	m1, s1, a1 := describe(with)
 	m2, s2, a2 := describe(without)
 	if diff := cmp.Diff([]any{m1, s1, a1}, []any{m2, s2, a2}); diff != "" {
@@ -57,13 +60,9 @@ func TestSetup_givesTheSameIndexAsWithout(t *testing.T) {
 	}
 }
 
-func TestSetup_upgradesOlderTemplateAndMapping_andKeepsANewer(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	if _, err := s.Setup(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	// An index of a version that knew fewer fields.
+// olderIndex makes an index of a month as an older version had it: without the field tx_id, and changed.
+func olderIndex(t *testing.T, s *Store, month time.Time, change func(properties map[string]any)) string {
+	t.Helper()
 	var body struct {
 		Settings json.RawMessage `json:"settings"`
 		Mappings map[string]any  `json:"mappings"`
@@ -71,42 +70,79 @@ func TestSetup_upgradesOlderTemplateAndMapping_andKeepsANewer(t *testing.T) {
 	if err := json.Unmarshal(schemaJSON, &body); err != nil {
 		t.Fatal(err)
 	}
-	delete(body.Mappings["properties"].(map[string]any), "tx_id")
-	index := s.names.of(november)
+	properties := body.Mappings["properties"].(map[string]any)
+	delete(properties, "tx_id")
+	change(properties)
+	index := s.names.of(month)
 	raw(t, s, http.MethodPut, "/"+index, object{"mappings": body.Mappings, "settings": body.Settings})
-	writeAll(t, s, docs(t, record(1)))
+	return index
+}
+
+func TestSetup_upgradesOlderTemplateAndMapping_andRefusesANewer(t *testing.T) {
+	t.Parallel()
+	s := newBareStore(t)
+	operator := asOperator(t, s)
+	index := olderIndex(t, s, november, func(map[string]any) {}) // before the template, which would add to it
+	// Of this one a field cannot be changed. It stays in use, and holds up no other.
+	stuck := olderIndex(t, s, november.AddDate(0, -1, 0), func(properties map[string]any) {
+		properties["user_id"] = object{"type": "text"}
+	})
+	if _, err := operator.Setup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	october := func(r *event.Record) { r.Timestamp = r.Timestamp.AddDate(0, -1, 0) }
+	writeAll(t, s, docs(t, record(1), record(2, october)))
 
 	const next = SchemaVersion + 1
 	name := s.names.prefix
-	for i, want := range []SetupReport{{Template: name, Upgraded: true, Indices: []string{index}}, {Template: name}} {
-		got, err := s.setup(t.Context(), next)
+	for i, want := range []SetupReport{
+		{Template: name, Version: next, Upgraded: true, Indices: []string{index}, Kept: []KeptIndex{{Index: stuck}}},
+		{Template: name, Version: next, Kept: []KeptIndex{{Index: stuck}}},
+	} {
+		got, err := operator.setup(t.Context(), next)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(KeptIndex{}, "Reason")); diff != "" {
 			t.Errorf("call %d (-want +got):\n%s", i+1, diff)
 		}
+		if len(got.Kept) == 1 && !strings.Contains(got.Kept[0].Reason, "user_id") {
+			t.Errorf("the reason does not name the field: %s", got.Kept[0].Reason)
+		}
 	}
-	writeAll(t, s, docs(t, record(2, func(r *event.Record) { r.TxID = "tx" })))
+	in := func(r *event.Record) { r.TxID = "tx" }
+	for i, status := range writeAll(t, s, docs(t, record(3, in), record(4, in, october))) {
+		if status != store.Stored {
+			t.Errorf("document %d: %s", i, status)
+		}
+	}
 	q := store.Query{Filters: []store.Filter{{Field: store.FieldTxID, Values: []string{"tx"}}}}
 	if ids := found(t, s, q); len(ids) != 1 {
 		t.Errorf("the new field finds %v", ids)
 	}
+	if ids := found(t, s, store.Query{}); len(ids) != 4 {
+		t.Errorf("found %v", ids)
+	}
 
-	got, err := s.Setup(t.Context())
-	if err != nil || !got.Newer || got.Upgraded {
+	got, err := operator.Setup(t.Context())
+	if !errors.Is(err, ErrNewer) || got.Version != next || got.Upgraded {
 		t.Errorf("older program: %+v, %v", got, err)
 	}
-	if have, _, err := s.templateVersion(t.Context()); err != nil || have != next {
+	if have, _, err := operator.templateVersion(t.Context()); err != nil || have != next {
 		t.Errorf("template has version %d, %v", have, err)
+	}
+	// A consumer of the older version goes on, in the indices that are there and in new ones.
+	december := func(r *event.Record) { r.Timestamp = r.Timestamp.AddDate(0, 1, 0) }
+	if got := writeAll(t, s, docs(t, record(5), record(6, december))); !slices.Equal(got, []store.Status{store.Stored, store.Stored}) {
+		t.Errorf("older consumer: %v", got)
 	}
 }
 
 func TestSetup_foreignIndex_isNamed(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := newBareStore(t)
 	raw(t, s, http.MethodPut, "/"+s.names.of(november), nil)
-	if _, err := s.Setup(t.Context()); !errors.Is(err, ErrForeignIndex) {
+	if _, err := asOperator(t, s).Setup(t.Context()); !errors.Is(err, ErrForeignIndex) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -115,10 +151,10 @@ func TestSetup_foreignIndex_isNamed(t *testing.T) {
 // whose patterns overlap.
 func TestNames_patternsDoNotMeetThoseOfALongerPrefix(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
-	staging := newStore(t, func(c *Config) { c.IndexPrefix = s.names.prefix + "-staging" })
+	s := newBareStore(t)
+	staging := newBareStore(t, func(c *Config) { c.IndexPrefix = s.names.prefix + "-staging" })
 	for _, s := range []*Store{s, staging} {
-		if _, err := s.Setup(t.Context()); err != nil {
+		if _, err := asOperator(t, s).Setup(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		writeAll(t, s, docs(t, record(1)))

@@ -4,14 +4,21 @@ import (
 	"testing"
 
 	"github.com/gormtrail/audit/internal/testservers"
+	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/store/storetest"
 )
+
+// ends is a store that one account writes to and another one reads.
+type ends struct {
+	store.Writer
+	store.Searcher
+}
 
 func TestStore(t *testing.T) {
 	t.Parallel()
 	testservers.OpenSearch(t)
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
 		s := newStore(t)
-		return storetest.Harness{Store: s, Refresh: s.Refresh}
+		return storetest.Harness{Store: ends{s, asReader(t, s)}, Refresh: asAdmin(t, s).Refresh}
 	})
 }
