@@ -74,8 +74,8 @@ var importRules = []importRule{
 		forbid: append([]string{gin, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
 	{
-		pkg: "store/opensearch", reason: "a consumer has no web framework and no database",
-		forbid: append([]string{gin, gormio, rabbit, otel, cobra, testingPkg}, drivers...),
+		pkg: "store/opensearch", reason: "a consumer has no web framework and no database; the SDK of AWS comes with awssig",
+		forbid: append([]string{gin, gormio, rabbit, otel, cobra, testingPkg, "github.com/aws/"}, drivers...),
 	},
 	{pkg: "stream", reason: "the contract of both ends", only: []string{}},
 	{pkg: "checkpoint", reason: "producers read it, and have nothing of the consumer", only: []string{}},

@@ -146,7 +146,12 @@ type request struct {
 // do sends r and gives status and body of the answer, whatever the status. The error is for a
 // request without an answer.
 func (s *Store) do(ctx context.Context, r request) (status int, body []byte, err error) {
-	if r.timeout == 0 {
+	switch {
+	case r.timeout > 0:
+	case r.method == http.MethodPut || r.method == http.MethodDelete:
+		// What changes the state of the cluster waits for its manager, behind all others.
+		r.timeout = max(s.cfg.Timeout, s.cfg.BulkTimeout)
+	default:
 		r.timeout = s.cfg.Timeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)

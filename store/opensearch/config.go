@@ -46,7 +46,7 @@ type Config struct {
 	// processor for each record. It pays where the line is narrow or traffic costs; on a local network it
 	// does not.
 	Compress bool
-	// BulkTimeout bounds one bulk request, Timeout any other.
+	// BulkTimeout bounds one bulk request and one that makes, changes or removes an index, Timeout any other.
 	//
 	// Default to DefaultBulkTimeout, 90 s, and DefaultTimeout, 20 s.
 	BulkTimeout, Timeout time.Duration

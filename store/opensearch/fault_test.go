@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -136,6 +137,24 @@ func TestWrite_answerInDoubt(t *testing.T) {
 			f.through(r)
 			return answer(w, 200, `{"errors":false,"items":[{"create":{}},{"create":{}},{"create":{}}]}`)
 		}},
+		{"200 with errors and no items", false, func(_ *faults, w http.ResponseWriter, _ *http.Request) bool {
+			return answer(w, 200, `{"took":1,"errors":true}`)
+		}},
+		{"items of another operation", stored, func(f *faults, w http.ResponseWriter, r *http.Request) bool {
+			f.through(r)
+			return answer(w, 200, `{"took":1,"errors":false,"items":[`+strings.Repeat(`{"index":{"status":201}},`, 2)+`{"index":{"status":201}}]}`)
+		}},
+		{"good answer with something behind it", stored, func(f *faults, w http.ResponseWriter, r *http.Request) bool {
+			return answer(w, 200, f.through(r).Body.String()+"<html>")
+		}},
+		{"503", false, func(_ *faults, w http.ResponseWriter, _ *http.Request) bool { return answer(w, 503, "") }},
+		{"503, security plugin starts", false, func(_ *faults, w http.ResponseWriter, _ *http.Request) bool {
+			return answer(w, 503, "OpenSearch Security not initialized.")
+		}},
+		{"reset in the middle of the request", false, func(_ *faults, w http.ResponseWriter, r *http.Request) bool {
+			_, _ = io.ReadFull(r.Body, make([]byte, 100))
+			return cut(w, nil, 0)
+		}},
 		{"HTML with 200", false, func(_ *faults, w http.ResponseWriter, _ *http.Request) bool {
 			return answer(w, 200, "<html>welcome</html>")
 		}},
@@ -181,6 +200,157 @@ func TestWrite_answerInDoubt(t *testing.T) {
 				t.Errorf("found %d", len(ids))
 			}
 		})
+	}
+}
+
+// TestWrite_goodAnswersOfAnyForm: what is not written as servers do it, but says the same, is a good answer.
+func TestWrite_goodAnswersOfAnyForm(t *testing.T) {
+	t.Parallel()
+	shared := newStore(t)
+	for _, c := range []struct{ name, body string }{
+		{"unknown time", `{"took":-1,"errors":false,"items":[{"create":{"status":201}},{"create":{"status":201}}]}`},
+		{"other order of members", `{"items":[{"create":{"error":null,"status":201}},{"create":{"status":200}}],"errors":false,"took":3}`},
+		{"says errors, has none", `{"took":3,"errors":true,"items":[{"create":{"status":201}},{"create":{"status":201}}]}`},
+		{"spaces", "{ \"took\": 3,\n \"items\" : [ {\"create\": {\"status\": 201}}, {\"create\":{\"status\":201}} ] }\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, f := besides(t, shared, func(f *faults, w http.ResponseWriter, r *http.Request, _ int64) bool {
+				f.through(r)
+				return answer(w, 200, c.body)
+			})
+			if got := writeAll(t, s, docs(t, record(1), record(2))); !slices.Equal(got, []store.Status{store.Stored, store.Stored}) {
+				t.Errorf("got %v", got)
+			}
+			if n := f.bulks.Load(); n != 1 {
+				t.Errorf("%d requests", n)
+			}
+		})
+	}
+}
+
+// TestWrite_falseSuccess_isNotBelieved: an answer that says "errors": false is read item by item all the same.
+func TestWrite_falseSuccess_isNotBelieved(t *testing.T) {
+	t.Parallel()
+	s, _ := newFaultyStore(t, func(_ *faults, w http.ResponseWriter, _ *http.Request, n int64) bool {
+		return n == 1 && answer(w, 200, `{"took":1,"errors":false,"items":[{"create":{"status":201}},{"create":{"status":429}},{"create":{"status":400,"error":{"type":"mapper_parsing_exception","reason":"x"}}}]}`)
+	})
+	got := writeAll(t, s, docs(t, record(1), record(2), record(3)))
+	if !slices.Equal(got, []store.Status{store.Stored, store.Transient, store.Poison}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// TestWrite_compressed: with gzip, a request and the parts of a halved one are read by the server.
+func TestWrite_compressed(t *testing.T) {
+	t.Parallel()
+	shared := newStore(t, func(c *Config) { c.Compress = true })
+	s, f := besides(t, shared, func(_ *faults, w http.ResponseWriter, r *http.Request, n int64) bool {
+		if r.Header.Get("Content-Encoding") != "gzip" {
+			t.Errorf("request %d is not compressed", n)
+		}
+		return n == 1 && answer(w, 413, "")
+	})
+	list := docs(t)
+	for n := range 50 {
+		list = append(list, docs(t, record(n))...)
+	}
+	for i, status := range writeAll(t, s, list) {
+		if status != store.Stored {
+			t.Errorf("document %d: %s", i, status)
+		}
+	}
+	if n := f.bulks.Load(); n != 3 {
+		t.Errorf("%d requests, want 3", n)
+	}
+}
+
+// TestWrite_severalNodes: one of the addresses has no server. What was sent there is sent again by the caller,
+// and goes to the other one.
+func TestWrite_severalNodes_oneIsDead(t *testing.T) {
+	t.Parallel()
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	s := newStore(t, func(c *Config) { c.Addresses = append([]string{dead.URL}, c.Addresses...) })
+	list := docs(t, record(1), record(2), record(3))
+	open := list
+	for try := 0; len(open) > 0; try++ {
+		if try > 20 {
+			t.Fatalf("%d documents are still not stored", len(open))
+		}
+		results, err := s.Write(t.Context(), open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var left []store.Doc
+		for i, r := range results {
+			switch r.Status {
+			case store.Stored, store.Duplicate:
+			case store.Transient:
+				left = append(left, open[i])
+			default:
+				t.Fatalf("document %d: %s: %v", i, r.Status, r.Err)
+			}
+		}
+		open = left
+	}
+	if ids := found(t, s, store.Query{}); len(ids) != len(list) {
+		t.Errorf("found %v", ids)
+	}
+}
+
+// TestWrite_ConcurrentSafe: bulks of several callers are under way at once, some answers are lost, and buffers
+// go from one to the other: each record is stored once, with its own content.
+func TestWrite_ConcurrentSafe(t *testing.T) {
+	t.Parallel()
+	const callers, size = 6, 60
+	s, _ := newFaultyStore(t, func(f *faults, w http.ResponseWriter, r *http.Request, n int64) bool {
+		switch n % 5 {
+		case 1:
+			return cut(w, nil, 0) // while the body may still be read
+		case 3:
+			f.through(r)
+			return answer(w, 502, "")
+		}
+		return false
+	})
+	s.cfg.MaxBulkBytes = 20_000
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			open := make([]store.Doc, 0, size)
+			for n := range size {
+				open = append(open, docs(t, record(c*size+n, func(r *event.Record) { r.UserID = fmt.Sprint("user", c*size+n) }))...)
+			}
+			for len(open) > 0 && t.Context().Err() == nil {
+				results, err := s.Write(t.Context(), open)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var left []store.Doc
+				for i, r := range results {
+					switch r.Status {
+					case store.Stored, store.Duplicate:
+					case store.Transient:
+						left = append(left, open[i])
+					default:
+						t.Errorf("%s: %v", r.Status, r.Err)
+					}
+				}
+				open = left
+			}
+		})
+	}
+	wg.Wait()
+	page, err := refreshed(t, s).Search(t.Context(), store.Query{Size: store.MaxSize})
+	if err != nil || len(page.Records) != callers*size {
+		t.Fatalf("found %d of %d, %v", len(page.Records), callers*size, err)
+	}
+	for _, r := range page.Records {
+		if r.UserID != "user"+r.ObjectID {
+			t.Errorf("record %s has user %s", r.ObjectID, r.UserID)
+		}
 	}
 }
 

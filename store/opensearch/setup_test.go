@@ -74,7 +74,7 @@ func olderIndex(t *testing.T, s *Store, month time.Time, change func(properties 
 	delete(properties, "tx_id")
 	change(properties)
 	index := s.names.of(month)
-	raw(t, s, http.MethodPut, "/"+index, object{"mappings": body.Mappings, "settings": body.Settings})
+	raw(t, s, http.MethodPut, "/"+index, object{"mappings": body.Mappings, "settings": body.Settings, "aliases": object{s.names.alias(): object{}}})
 	return index
 }
 
