@@ -28,7 +28,7 @@ type ParamError struct {
 	Param string `json:"param"`
 	// Code is a word for programs: unknown_parameter, repeated_parameter, empty_value, invalid_value,
 	// invalid_date, invalid_range, too_long, too_many_values, out_of_range, conflict, hidden_field,
-	// invalid_cursor, cursor_mismatch, or not_supported.
+	// invalid_cursor, cursor_mismatch, invalid_checkpoint, or not_supported.
 	Code string `json:"code"`
 	// Detail says it in words, with the offending value.
 	Detail string `json:"detail"`

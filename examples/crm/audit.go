@@ -100,6 +100,11 @@ func mountTrail(router *gin.Engine, t *trail, users *users) error {
 			return grant, nil
 		}),
 	}
+	if records, ok := t.store.(store.Writer); ok {
+		options.Access.Recorder = query.AccessTo(records)
+		// Reading in the viewer would soon be most of the trail of a demonstration.
+		options.Access.Operations = []query.Operation{query.OperationExport}
+	}
 	if err := query.Mount(router.Group("/api/audit-logs"), options); err != nil {
 		return err
 	}
