@@ -26,6 +26,10 @@ fuzz: ## every fuzz target for FUZZTIME (10s)
 bench: services-start ## ratios against plain GORM, in this run, as a table
 	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/bench -o docs/benchmarks.md
 
+.PHONY: bench-search
+bench-search: services-start ## searches in BENCH_RECORDS (1,000,000) records in each store, as a table
+	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/benchsearch -records $${BENCH_RECORDS:-1000000} -o docs/benchmarks-search.md
+
 .PHONY: bench-peers
 bench-peers: services-start ## the same for other libraries for GORM, which the Go module proxy must have
 	@eval "$$(scripts/services.sh env)" && $(GO) -C test/peers run . -o ../../docs/benchmarks.md

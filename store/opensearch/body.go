@@ -106,7 +106,7 @@ func (l *tokenList) fold(field store.Field, value string) {
 	if field.Folds() {
 		l.b = store.AppendFold(l.b, value)
 	} else if a, err := netip.ParseAddr(value); err == nil {
-		l.b = a.AppendTo(l.b)
+		l.b = a.Unmap().AppendTo(l.b)
 	} else {
 		l.b = append(l.b, value...)
 	}
@@ -141,7 +141,7 @@ func foldedToken(field store.Field, value string) string {
 	if field.Folds() {
 		value = store.Fold(value)
 	} else if a, err := netip.ParseAddr(value); err == nil {
-		value = a.String()
+		value = a.Unmap().String()
 	}
 	token := string(field) + "=" + value
 	if len(token) <= store.MaxTokenLength {

@@ -86,6 +86,12 @@ func filters(list []store.Filter) (must, mustNot []object) {
 }
 
 func filterClause(f store.Filter) object {
+	switch f.Field {
+	case store.FieldChange:
+		return object{"terms": object{"chg": f.Values}}
+	case store.FieldExtra:
+		return object{"terms": object{"extra_kv": f.Values}}
+	}
 	if !f.Field.Folds() && f.Field != store.FieldIPAddress {
 		return object{"terms": object{string(f.Field): f.Values}}
 	}

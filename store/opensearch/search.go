@@ -99,6 +99,7 @@ func (s *Store) target(ctx context.Context, from, to time.Time) (string, error) 
 type hit struct {
 	Index  string          `json:"_index"`
 	ID     string          `json:"_id"`
+	SeqNo  int64           `json:"_seq_no"` // if it was asked for
 	Source json.RawMessage `json:"_source"`
 }
 
@@ -117,11 +118,17 @@ type searchAnswer struct {
 		} `json:"total"`
 		Hits []hit `json:"hits"`
 	} `json:"hits"`
+	Aggregations json.RawMessage `json:"aggregations"`
 }
 
 // search runs a search and refuses an answer that has not seen everything. The server gives such
 // answers as a success: with a shard missing it even says that none has failed.
 func (s *Store) search(ctx context.Context, target string, body object) (searchAnswer, error) {
+	return s.searchOn(ctx, target, "", body)
+}
+
+// searchOn is search on certain copies of the shards.
+func (s *Store) searchOn(ctx context.Context, target, preference string, body object) (searchAnswer, error) {
 	r := request{
 		method: http.MethodPost, path: "/" + target + "/_search", body: asJSON(body),
 		query: url.Values{
@@ -129,6 +136,9 @@ func (s *Store) search(ctx context.Context, target string, body object) (searchA
 			"cancel_after_time_interval":    {"15s"},
 			"max_concurrent_shard_requests": {"5"},
 		},
+	}
+	if preference != "" {
+		r.query.Set("preference", preference)
 	}
 	var answer searchAnswer
 	err := s.call(ctx, r, &answer)

@@ -12,7 +12,16 @@ import (
 // ends is a store that one account writes to and another one reads.
 type ends struct {
 	store.Writer
+	reader
+}
+
+// reader is the end that reads.
+type reader interface {
 	store.Searcher
+	store.Counter
+	store.Faceter
+	store.Histogrammer
+	store.Feed
 }
 
 func TestStore(t *testing.T) {

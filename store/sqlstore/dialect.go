@@ -22,6 +22,9 @@ type dialect interface {
 	insert(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, ignore bool) (int64, error)
 	// insertTx adds rows within the application's transaction, which stays usable if there is an error.
 	insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, cfg Config) error
+	// buckets writes the query for the numbers of rows in the buckets between the edges, from 1, by the value.
+	buckets(b *builder, edges []string, value string, from func())
+	feed
 	// deleteBatch deletes at most limit of the oldest rows below the time.
 	deleteBatch(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, before int64, limit int) (int64, error)
 }

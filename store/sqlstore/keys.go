@@ -55,14 +55,21 @@ func keysOf(r event.Record) string {
 	add(store.FieldIPAddress, r.IPAddress)
 	add(store.FieldTxID, r.TxID)
 	add(store.FieldChangedField, r.ChangedFields...)
-	// Nothing asks for these yet; an index without them would have to be made again.
 	for _, t := range store.ChangeTokens(r) {
-		keys = append(keys, key("chg", t))
+		keys = append(keys, tokenKey(store.FieldChange, t))
 	}
 	for _, t := range store.ExtraTokens(r) {
-		keys = append(keys, key("extra", t))
+		keys = append(keys, tokenKey(store.FieldExtra, t))
 	}
 	return strings.Join(keys, " ")
+}
+
+// tokenKey gives the word for a token, which no column has: it is compared by this alone.
+func tokenKey(f store.Field, token string) string {
+	if f == store.FieldChange {
+		return key("chg", token)
+	}
+	return key("extra", token)
 }
 
 // match is what the text index is asked for: all terms, and of each list of keys one. The columns are
@@ -78,8 +85,19 @@ type match struct {
 // indexes do better, or as well.
 func newMatch(q store.Query, terms []store.Term) (match, bool) {
 	m := match{terms: terms, whole: q.From.IsZero() && q.To.IsZero()}
-	own, seldom := false, false
+	own, seldom, tokens := false, false, false
 	for _, f := range q.Filters {
+		if isToken(f.Field) {
+			if f.Not {
+				return match{}, false // an index of words does not say where one is not
+			}
+			var keys []string
+			for _, v := range f.Values {
+				keys = append(keys, tokenKey(f.Field, v))
+			}
+			m.keys, tokens = append(m.keys, keys), true
+			continue
+		}
 		if f.Not || f.Field == store.FieldLogID {
 			own, m.whole = own || !f.Not, false
 			continue
@@ -97,5 +115,5 @@ func newMatch(q store.Query, terms []store.Term) (match, bool) {
 			seldom = seldom || slices.Contains(keyFields, f.Field)
 		}
 	}
-	return m, len(terms) > 0 || seldom && !own
+	return m, len(terms) > 0 || tokens || seldom && !own
 }

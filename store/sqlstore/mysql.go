@@ -20,7 +20,7 @@ func (mysql) locate(text, placeholder string) string {
 }
 
 // create makes columns of bytes: every collation for text that both MySQL and MariaDB know takes "a" and
-// "a " for equal.
+// "a " for equal. arrived is a number that a reader gives the row after its commit; see feedmysql.go.
 func (mysql) create(n sqltable.Names) []string {
 	var cols strings.Builder
 	for _, f := range columns {
@@ -29,8 +29,8 @@ func (mysql) create(n sqltable.Names) []string {
 	const options = " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + n.Table("_meta") + " (name VARCHAR(64) PRIMARY KEY, value TEXT NOT NULL)" + options,
-		"CREATE TABLE IF NOT EXISTS " + n.Table("") + " (log_id VARBINARY(512) PRIMARY KEY, ts BIGINT NOT NULL" + cols.String() + ", attrs MEDIUMBLOB, body LONGTEXT NOT NULL, " +
-			"KEY " + n.Index("_ts") + " (ts), KEY " + n.Index("_object") + " (object_id, object_type, ts), " +
+		"CREATE TABLE IF NOT EXISTS " + n.Table("") + " (log_id VARBINARY(512) PRIMARY KEY, ts BIGINT NOT NULL, arrived BIGINT" + cols.String() + ", attrs MEDIUMBLOB, body LONGTEXT NOT NULL, " +
+			"KEY " + n.Index("_ts") + " (ts), KEY " + n.Index("_arrived") + " (arrived), KEY " + n.Index("_object") + " (object_id, object_type, ts), " +
 			"KEY " + n.Index("_user") + " (user_id, ts), KEY " + n.Index("_batch") + " (batch_id, ts))" + options,
 	}
 }

@@ -187,6 +187,14 @@ func (x *postgresText) search(ctx context.Context, q store.Query, m match) (stor
 	})
 }
 
+func (x *postgresText) selected(_ context.Context, _ store.Query, m match, use func(sel selection) error) error {
+	return use(selection{conn: x.s.pool, more: func(b *builder) {
+		b.write(" AND log_id IN (SELECT log_id FROM ", x.s.names.Table("_text"), " WHERE ")
+		x.condition(b, m)
+		b.WriteString(")")
+	}})
+}
+
 // condition writes that the words and keys match.
 func (x *postgresText) condition(b *builder, m match) {
 	b.write("lexemes @@ ", b.arg(x.expression(m)), "::tsquery")

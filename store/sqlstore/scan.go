@@ -11,8 +11,9 @@ import (
 // open for long.
 const scanRows = 500
 
-// scanText answers a query with Text by reading all records that the rest of it lets through.
-func (s *Store) scanText(ctx context.Context, q store.Query, terms []store.Term) (store.Page, error) {
+// scanText answers a query with Text, or tokens, by reading all records that the rest of it lets through.
+func (s *Store) scanText(ctx context.Context, q store.Query) (store.Page, error) {
+	rest := restOf(q)
 	var found []stored
 	var total int64
 	skip := q.Offset
@@ -38,7 +39,7 @@ func (s *Store) scanText(ctx context.Context, q store.Query, terms []store.Term)
 			if err != nil {
 				return store.Page{}, err
 			}
-			if !store.MatchText(terms, store.SearchText(record)) {
+			if !rest(record) {
 				continue
 			}
 			total++

@@ -22,16 +22,17 @@ func (s *Store) Search(ctx context.Context, q store.Query) (store.Page, error) {
 	terms, never := q.Terms()
 	var page store.Page
 	var err error
+	m, ok := newMatch(q, terms)
 	switch {
 	case never:
 		page.TotalExact = q.TotalLimit >= 0
 		return page, nil
+	case ok:
+		page, err = s.searchText(ctx, q, m)
+	case needsBody(q):
+		page, err = s.scanText(ctx, q)
 	default:
-		if m, ok := newMatch(q, terms); ok {
-			page, err = s.searchText(ctx, q, m)
-		} else {
-			page, err = s.searchPlain(ctx, q)
-		}
+		page, err = s.searchPlain(ctx, q)
 	}
 	if err != nil {
 		return store.Page{}, unavailable("search", err)
@@ -55,7 +56,11 @@ func (s *Store) Get(ctx context.Context, logID string, filters ...store.Filter) 
 	if len(found) == 0 {
 		return event.Record{}, fmt.Errorf("%w: %q", store.ErrNotFound, logID)
 	}
-	return decode(found[0])
+	r, err := decode(found[0])
+	if err == nil && !restOf(q)(r) {
+		return event.Record{}, fmt.Errorf("%w: %q", store.ErrNotFound, logID)
+	}
+	return r, err
 }
 
 // searchPlain answers a query without Text.

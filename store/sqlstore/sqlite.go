@@ -64,6 +64,14 @@ func (d sqlite) insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Nam
 	})
 }
 
-func (sqlite) deleteBatch(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, before int64, limit int) (int64, error) {
-	return sqltable.Exec(ctx, conn, "DELETE FROM "+n.Table("")+" WHERE id IN (SELECT id FROM "+n.Table("")+" WHERE ts < ? ORDER BY ts LIMIT ?)", before, limit)
+func (d sqlite) deleteBatch(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, before int64, limit int) (int64, error) {
+	largest, err := d.largest(ctx, conn, n)
+	if err != nil {
+		return 0, err
+	}
+	deleted, err := sqltable.Exec(ctx, conn, "DELETE FROM "+n.Table("")+" WHERE id IN (SELECT id FROM "+n.Table("")+" WHERE ts < ? ORDER BY ts LIMIT ?)", before, limit)
+	if err != nil {
+		return 0, err
+	}
+	return deleted, d.keepEra(ctx, conn, n, largest)
 }

@@ -171,6 +171,7 @@ func (x *sqliteSearch) places(ctx context.Context, lo, hi int64, limit int) (fou
 
 // tail gives the matches among the records that are not indexed, in any order.
 func (x *sqliteSearch) tail(ctx context.Context) (found []place, err error) {
+	rest := restOf(x.q)
 	b := builder{d: x.s.d}
 	b.write("SELECT id, ts, log_id, body FROM ", x.s.names.Table(""))
 	x.s.where(&b, x.q.Filters, x.q.From, x.q.To)
@@ -187,12 +188,12 @@ func (x *sqliteSearch) tail(ctx context.Context) (found []place, err error) {
 			return nil, err
 		}
 		r.millis, r.logID = p.millis, p.logID
-		if len(x.m.terms) > 0 {
+		if needsBody(x.q) {
 			record, err := decode(r)
 			if err != nil {
 				return nil, err
 			}
-			if !store.MatchText(x.m.terms, store.SearchText(record)) {
+			if !rest(record) {
 				continue
 			}
 		}

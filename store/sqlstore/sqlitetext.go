@@ -218,14 +218,7 @@ func (x *sqliteText) add(ctx context.Context, conn gorm.ConnPool, r numbered) er
 // records after that by reading them.
 func (x *sqliteText) search(ctx context.Context, q store.Query, m match) (page store.Page, err error) {
 	err = x.inSnapshot(ctx, func(conn gorm.ConnPool) error {
-		behind, err := x.behind(ctx, conn)
-		if err != nil {
-			return err
-		}
-		if behind > maxTail { // others write faster than this indexes, or have deleted records by hand
-			return errBehind
-		}
-		done, _, err := x.state(ctx, conn)
+		done, err := x.reached(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -233,6 +226,50 @@ func (x *sqliteText) search(ctx context.Context, q store.Query, m match) (page s
 		return err
 	})
 	return page, err
+}
+
+// reached gives the id up to which records are indexed, or errBehind.
+func (x *sqliteText) reached(ctx context.Context, conn gorm.ConnPool) (int64, error) {
+	behind, err := x.behind(ctx, conn)
+	if err != nil {
+		return 0, err
+	}
+	if behind > maxTail { // others write faster than this indexes, or have deleted records by hand
+		return 0, errBehind
+	}
+	done, _, err := x.state(ctx, conn)
+	return done, err
+}
+
+func (x *sqliteText) selected(ctx context.Context, q store.Query, m match, use func(sel selection) error) error {
+	return x.inSnapshot(ctx, func(conn gorm.ConnPool) error {
+		done, err := x.reached(ctx, conn)
+		if err != nil {
+			return err
+		}
+		search := &sqliteSearch{s: x.s, conn: conn, q: q, m: m, done: done}
+		places, err := search.tail(ctx)
+		if err != nil {
+			return err
+		}
+		sel := selection{conn: conn, more: func(b *builder) {
+			n := x.s.names
+			b.write(" AND id IN (SELECT o.id FROM ", n.Table("_text"), " AS f CROSS JOIN ", n.Table("_order"), " AS o ON o.k = f.rowid WHERE f.",
+				x.s.d.Quote(n.Base+"_text"), " MATCH ", b.arg(search.expression()), " AND o.id <= ", b.arg(done), ")")
+		}}
+		rows, err := search.load(ctx, places)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			r, err := decode(row)
+			if err != nil {
+				return err
+			}
+			sel.tail = append(sel.tail, r)
+		}
+		return use(sel)
+	})
 }
 
 // inSnapshot runs f in a transaction that only reads.

@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 
@@ -26,6 +25,8 @@ type textIndex interface {
 	search(ctx context.Context, q store.Query, m match) (store.Page, error)
 	// purge takes out what is from before the time.
 	purge(ctx context.Context, before int64) error
+	// selected calls use with how the records of q are found. It returns errBehind as search does.
+	selected(ctx context.Context, q store.Query, m match, use func(sel selection) error) error
 	// deleted is called in each transaction that has deleted records.
 	deleted(ctx context.Context, conn gorm.ConnPool) error
 }
@@ -88,25 +89,19 @@ func (s *Store) textThere(ctx context.Context) bool {
 // cannot be brought up to date is not used, because the answer would not be complete.
 func (s *Store) searchText(ctx context.Context, q store.Query, m match) (store.Page, error) {
 	if s.textThere(ctx) {
-		err := s.text.index.catchUp(ctx, false)
-		if err == nil {
-			page, err := s.text.index.search(ctx, q, m)
-			if !errors.Is(err, errBehind) {
-				s.text.failing.Store(false)
-				return page, err
-			}
-		}
-		if ctx.Err() != nil {
-			return store.Page{}, fmt.Errorf("catch up the text index: %w", err)
-		}
-		if err != nil && !s.text.failing.Swap(true) {
-			s.cfg.Logger.WarnContext(ctx, "sqlstore: text index cannot catch up, text is found by reading all records", slog.Any("error", err))
+		var page store.Page
+		done, err := s.indexed(ctx, func() (err error) {
+			page, err = s.text.index.search(ctx, q, m)
+			return err
+		})
+		if done {
+			return page, err
 		}
 	}
-	if len(m.terms) == 0 {
-		return s.searchPlain(ctx, q)
+	if needsBody(q) {
+		return s.scanText(ctx, q)
 	}
-	return s.scanText(ctx, q, m.terms)
+	return s.searchPlain(ctx, q)
 }
 
 // Index brings the text index up to date, which a search does as well. Call it from time to time in a

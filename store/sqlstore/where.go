@@ -17,7 +17,9 @@ func (s *Store) where(b *builder, filters []store.Filter, from, to time.Time) {
 		b.write(" AND ts < ", b.arg(to.UnixMilli()))
 	}
 	for _, f := range filters {
-		s.filter(b, f)
+		if !isToken(f.Field) { // what has no column is not in this table
+			s.filter(b, f)
+		}
 	}
 }
 

@@ -20,13 +20,7 @@ type Memory struct {
 	records []event.Record
 }
 
-var (
-	_ Store              = (*Memory)(nil)
-	_ store.Counter      = (*Memory)(nil)
-	_ store.Faceter      = (*Memory)(nil)
-	_ store.Histogrammer = (*Memory)(nil)
-	_ store.Feed         = (*Memory)(nil)
-)
+var _ Store = (*Memory)(nil)
 
 // NewMemory gives a store that holds records.
 func NewMemory(records ...event.Record) *Memory {

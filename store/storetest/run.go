@@ -12,10 +12,14 @@ import (
 	"github.com/gormtrail/audit/store"
 )
 
-// Store is both ends of a store.
+// Store is all that a store can do.
 type Store interface {
 	store.Searcher
 	store.Writer
+	store.Counter
+	store.Faceter
+	store.Histogrammer
+	store.Feed
 }
 
 // Harness is a store under test. Each one that is asked for must be empty.
@@ -25,7 +29,7 @@ type Harness struct {
 	Refresh func(ctx context.Context) error
 }
 
-// Run runs the suite. It calls open for each group of tests, up to ten times, at the same time from
+// Run runs the suite. It calls open for each group of tests, up to twelve times, at the same time from
 // several goroutines; open cleans up with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	groups := []struct {
@@ -39,6 +43,8 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"duplicates", testDuplicates},
 		{"paging", testPaging},
 		{"concurrent", testConcurrent},
+		{"counts", testCounts},
+		{"feed", testFeed},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
