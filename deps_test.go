@@ -77,6 +77,10 @@ var importRules = []importRule{
 		pkg: "store/opensearch", reason: "a consumer has no web framework and no database; the SDK of AWS comes with awssig",
 		forbid: append([]string{gin, gormio, rabbit, otel, cobra, testingPkg, "github.com/aws/"}, drivers...),
 	},
+	{
+		pkg: "store/opensearch/awssig", reason: "the core of AWS's SDK, and no more",
+		forbid: append([]string{gin, gormio, rabbit, otel, cobra, testingPkg, "github.com/aws/aws-sdk-go-v2/config", "github.com/aws/aws-sdk-go-v2/service/"}, drivers...),
+	},
 	{pkg: "stream", reason: "the contract of both ends", only: []string{}},
 	{pkg: "checkpoint", reason: "producers read it, and have nothing of the consumer", only: []string{}},
 	{

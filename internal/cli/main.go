@@ -38,6 +38,10 @@ folder; a variable that is set wins over the file.
   OPENSEARCH_VERIFY_CERTS  true or false (true)
   OPENSEARCH_CA_FILE       certificate authorities to trust, in PEM (those of the system)
   OPENSEARCH_INDEX_PREFIX  (audit-logs)
+  OPENSEARCH_COMPRESS      true or false (false): send with gzip
+  OPENSEARCH_AWS_REGION    sign requests for AWS, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+                           AWS_SESSION_TOKEN instead of user and password
+  OPENSEARCH_AWS_SERVICE   es, or aoss for a serverless collection (es)
 
   RABBITMQ_STREAM_HOST     one host, or several with commas (localhost)
   RABBITMQ_STREAM_PORT     the port of the stream plugin, not of AMQP (5552)
