@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"database/sql"
 	"strings"
 
 	"gorm.io/gorm"
@@ -70,14 +69,6 @@ func (d mysql) needsTx(w *write) bool {
 	return !d.returning
 }
 
-// count gives a summary of an update whose rows are not known.
-func (mysql) count(w *write, res sql.Result) error {
-	n, err := res.RowsAffected()
-	w.drop()
-	w.changed, w.op = n, w.updateOp()
-	return err
-}
-
 func (d mysql) remove(w *write) (*outcome, error) {
 	if d.returning {
 		return w.removeReturning()
@@ -85,7 +76,11 @@ func (d mysql) remove(w *write) (*outcome, error) {
 	if w.wants || !w.marks.from.ok {
 		return nil, errUnread
 	}
-	before, err := w.readBefore("SELECT "+w.plan.list+" "+w.query[w.marks.from.at:]+" FOR UPDATE", w.args[w.marks.from.vars:])
+	rest := w.query[w.marks.from.at:]
+	if unsteady(rest) {
+		return d.sum(w, Delete)
+	}
+	before, err := w.readBefore("SELECT "+w.plan.list+" "+rest+" FOR UPDATE", w.args[w.marks.from.vars:])
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +89,7 @@ func (d mysql) remove(w *write) (*outcome, error) {
 		return nil, err
 	}
 	if before.over {
-		w.drop()
-		w.op = Delete
-		w.changed, err = res.RowsAffected()
-		return &outcome{result: res}, err
+		return &outcome{result: res}, d.count(w, res, Delete)
 	}
 	for _, row := range before.rows {
 		w.add(Delete, row, nil, "")
@@ -109,6 +101,9 @@ func (d mysql) update(w *write) (*outcome, error) {
 	p, ok := w.parts()
 	if !ok || w.wants || p.from != "" {
 		return nil, errUnread // UPDATE … RETURNING fails by itself
+	}
+	if unsteady(p.where + " " + p.rest) {
+		return d.sum(w, w.updateOp())
 	}
 	if !w.plan.sure {
 		return d.updateKeyless(w, p)
@@ -125,7 +120,7 @@ func (d mysql) update(w *write) (*outcome, error) {
 	}
 	out := &outcome{result: res}
 	if before.over {
-		return out, d.count(w, res)
+		return out, d.count(w, res, w.updateOp())
 	}
 	if len(before.rows) == 0 {
 		return out, nil

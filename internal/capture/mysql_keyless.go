@@ -93,7 +93,7 @@ func (d mysql) updateKeyless(w *write, p parts) (*outcome, error) {
 	}
 	out := &outcome{result: res}
 	if before.over {
-		return out, d.count(w, res)
+		return out, d.count(w, res, w.updateOp())
 	}
 	if len(before.rows) == 0 {
 		return out, nil
@@ -103,7 +103,7 @@ func (d mysql) updateKeyless(w *write, p parts) (*outcome, error) {
 		return nil, err
 	}
 	if after.over {
-		return out, d.count(w, res)
+		return out, d.count(w, res, w.updateOp())
 	}
 	left, added := w.plan.difference(before.rows, after.rows)
 	if len(added) < len(left) {

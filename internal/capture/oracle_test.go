@@ -227,7 +227,7 @@ func TestOracle_eachCall_isCapturedExactly(t *testing.T) {
 }
 
 func allCalls() []call {
-	return slices.Concat(calls, writeCalls, upsertCalls, relationCalls, ownerCalls, tableCalls, txCalls, endCalls)
+	return slices.Concat(calls, writeCalls, upsertCalls, relationCalls, ownerCalls, tableCalls, txCalls, endCalls, hostileCalls)
 }
 
 // long reports whether every configuration is run with every kind of sink.
