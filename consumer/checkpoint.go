@@ -3,7 +3,9 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,13 +20,14 @@ const checkpointTimeout = 5 * time.Second
 
 // follower knows how far the records of each producer have come.
 type follower struct {
-	mu        sync.Mutex
-	tracker   *checkpoint.Tracker
-	offset    int64     // of the checkpoint that was loaded; -1: none
-	loaded    bool      // StartAt has given offset
-	distrust  bool      // the stream is another one than that of the checkpoint
-	published time.Time // when the producers were told
-	changed   bool      // since then
+	mu       sync.Mutex
+	tracker  *checkpoint.Tracker
+	offset   int64         // of the checkpoint that was loaded; -1: none
+	loaded   bool          // StartAt has given offset
+	distrust bool          // the stream is another one than that of the checkpoint
+	changed  bool          // since the producers were told
+	unkept   bool          // the stream keeps no offset for this consumer
+	active   chan struct{} // has a token when StartAt was asked
 }
 
 // mark is what the tracker wants to know of a record.
@@ -60,9 +63,11 @@ func (c *Consumer) StartAt(ctx context.Context) (offset int64, ok bool, err erro
 	if err != nil {
 		return 0, false, err
 	}
+	defer token(c.follow.active)
 	c.follow.mu.Lock()
 	defer c.follow.mu.Unlock()
 	if found {
+		c.follow.unkept = saved.Uncommitted
 		c.follow.tracker = checkpoint.NewTracker(saved)
 		c.noteMissing()
 	}
@@ -80,7 +85,7 @@ func (c *Consumer) StartAt(ctx context.Context) (offset int64, ok bool, err erro
 func (c *Consumer) trust(ctx context.Context, known bool, bounds stream.Bounds) bool {
 	c.follow.mu.Lock()
 	defer c.follow.mu.Unlock()
-	if known || !bounds.Empty && bounds.First > 0 {
+	if known || !bounds.Empty && (bounds.First > 0 || c.follow.unkept) {
 		return true
 	}
 	if !c.follow.loaded {
@@ -103,6 +108,12 @@ func completed(c checkpoint.Checkpoint) checkpoint.Checkpoint {
 
 // came notes what has its place now, and raises an alarm if a producer's records are missing between.
 func (c *Consumer) came(ctx context.Context, marks []mark) {
+	for _, m := range slices.Backward(marks) {
+		if !m.at.IsZero() {
+			c.count(func(s *Stats) { s.LastRecord = m.at })
+			break
+		}
+	}
 	if c.cfg.Partition {
 		return
 	}
@@ -112,9 +123,10 @@ func (c *Consumer) came(ctx context.Context, marks []mark) {
 	for _, m := range marks {
 		if missing := c.follow.tracker.Came(m.producer, m.seq, m.at); missing.To > 0 {
 			gaps++
-			if c.notices.due("sequence") {
+			if c.notices.due("sequence " + m.producer) {
 				c.log.LogAttrs(ctx, slog.LevelError, "records of a producer are missing from the stream; it can send them again while it keeps them",
-					slog.String("producer", m.producer), slog.Uint64("from_seq", missing.From), slog.Uint64("to_seq", missing.To))
+					slog.String("producer", m.producer), slog.Uint64("from_seq", missing.From), slog.Uint64("to_seq", missing.To),
+					slog.String("refill", refillCommand(m.producer, fmt.Sprintf("%d-%d", missing.From, missing.To))))
 			}
 		}
 		if m.gap != nil {
@@ -135,59 +147,48 @@ func (c *Consumer) noteMissing() {
 	c.count(func(s *Stats) { s.MissingRecords = missing })
 }
 
-// checkpoint saves how far everything is done, and from time to time, or now, tells the producers.
-// It is a help, and never in the way.
-func (c *Consumer) checkpoint(ctx context.Context, offset int64, now bool) {
-	if c.cfg.Checkpoints == nil && c.cfg.Watermarks == nil {
+// checkpoint saves how far everything is done. At the end it also tells the producers. It is a help, and never
+// in the way.
+func (c *Consumer) checkpoint(ctx context.Context, offset int64, end bool) {
+	if c.cfg.Checkpoints != nil {
+		ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
+		defer cancel()
+		if c.saved(ctx, "save the checkpoint", c.cfg.Checkpoints.Save(ctx, c.point(offset))) {
+			c.follow.mu.Lock()
+			c.follow.distrust = false // it is one of this stream
+			c.follow.mu.Unlock()
+		}
+	}
+	if end {
+		c.tell(ctx, offset)
+	}
+}
+
+// point gives the checkpoint at the offset.
+func (c *Consumer) point(offset int64) checkpoint.Checkpoint {
+	c.follow.mu.Lock()
+	defer c.follow.mu.Unlock()
+	made := c.follow.tracker.Checkpoint()
+	made.Stream, made.Group, made.Offset, made.At = c.cfg.Stream, c.cfg.Group, offset, c.cfg.Now().UTC()
+	made.Uncommitted = c.follow.unkept
+	return made
+}
+
+// tell tells the producers what they do not know yet.
+func (c *Consumer) tell(ctx context.Context, offset int64) {
+	c.follow.mu.Lock()
+	news := c.cfg.Watermarks != nil && c.follow.changed
+	c.follow.mu.Unlock()
+	if !news {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
-	made, tell := c.point(offset, now)
-	if c.cfg.Checkpoints != nil && c.saved(ctx, "save the checkpoint", c.cfg.Checkpoints.Save(ctx, made)) {
-		c.follow.mu.Lock()
-		c.follow.distrust = false // it is one of this stream
-		c.follow.mu.Unlock()
-	}
-	if tell {
-		c.publish(ctx, made)
-	}
-}
-
-// point gives the checkpoint at the offset, and whether it is time to tell the producers.
-func (c *Consumer) point(offset int64, now bool) (made checkpoint.Checkpoint, tell bool) {
-	c.follow.mu.Lock()
-	defer c.follow.mu.Unlock()
-	made = c.follow.tracker.Checkpoint()
-	made.Stream, made.Group, made.Offset, made.At = c.cfg.Stream, c.cfg.Group, offset, c.cfg.Now().UTC()
-	return made, c.cfg.Watermarks != nil && c.follow.changed && (now || made.At.Sub(c.follow.published) >= c.cfg.WatermarkInterval)
-}
-
-// overdue tells the producers what they do not know yet, if it is time to and no record comes.
-func (c *Consumer) overdue(ctx context.Context, offset int64) {
-	if made, tell := c.point(offset, false); tell {
-		ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
-		defer cancel()
-		c.publish(ctx, made)
-	}
-}
-
-// untold is how long the producers may remain without news; 0 is for ever.
-func (c *Consumer) untold() time.Duration {
-	c.follow.mu.Lock()
-	defer c.follow.mu.Unlock()
-	if c.cfg.Watermarks == nil || !c.follow.changed {
-		return 0
-	}
-	return max(c.cfg.WatermarkInterval-c.cfg.Now().Sub(c.follow.published), time.Millisecond)
-}
-
-func (c *Consumer) publish(ctx context.Context, made checkpoint.Checkpoint) {
-	ok := c.saved(ctx, "tell the producers", c.cfg.Watermarks.Publish(ctx, made))
+	ok := c.saved(ctx, "tell the producers", c.cfg.Watermarks.Publish(ctx, c.point(offset)))
 	failpoint.Hit(failpoint.WatermarkPublished)
 	c.follow.mu.Lock()
 	defer c.follow.mu.Unlock()
-	c.follow.published, c.follow.changed = made.At, !ok
+	c.follow.changed = !ok // the settler alone changes it
 }
 
 func (c *Consumer) saved(ctx context.Context, what string, err error) bool {

@@ -26,6 +26,11 @@ const (
 	DefaultStopTimeout    = 10 * time.Second
 
 	DefaultWatermarkInterval = 10 * time.Second
+
+	DefaultMaxInFlight  = 4
+	DefaultMaxHeldBytes = 64 << 20
+	DefaultPoisonWindow = 200
+	DefaultLagInterval  = 5 * time.Second
 )
 
 // commitEvery is after how many messages the offset is committed even within CommitInterval.
@@ -53,6 +58,33 @@ type Config struct {
 	//
 	// Defaults to DefaultBatchAge, 200 ms.
 	BatchAge time.Duration
+	// MaxInFlight is how many batches are written at the same time at most. How many are depends on the
+	// store: two at first, one more while it takes them, and half of them when it is overloaded.
+	//
+	// Defaults to DefaultMaxInFlight, 4.
+	MaxInFlight int
+	// MaxHeld and MaxHeldBytes bound the memory: how many messages are held at most that were read and
+	// are not settled, and with how many bytes of payload reading stops. What is behind a message that
+	// cannot be settled is held with it. A batch more may come to MaxHeldBytes, and what the source reads
+	// ahead to both.
+	//
+	// Default to twice MaxInFlight times BatchSize, 8,000, and DefaultMaxHeldBytes, 64 MiB.
+	MaxHeld, MaxHeldBytes int
+	// PoisonWindow is of how many of the last records more than half must be unfit to be stored (100 at
+	// least) for the consumer to stop with StateSuspended: a wrong mapping, version or server then, and
+	// not the records. It tries again and again, and goes on when they can be stored.
+	//
+	// Defaults to DefaultPoisonWindow, 200.
+	PoisonWindow int
+	// AcceptPoison is for how long after the start of Run records become dead letters however many they are:
+	// the word of an operator who has looked at them.
+	//
+	// Defaults to 0, never.
+	AcceptPoison time.Duration
+	// LagInterval is how often the stream is asked how far behind the consumer is.
+	//
+	// Defaults to DefaultLagInterval, 5 s.
+	LagInterval time.Duration
 	// MaxMessageSize is the largest message in bytes that is looked at; larger ones are dead letters.
 	//
 	// Defaults to DefaultMaxMessageSize, 1 MiB.
@@ -67,7 +99,7 @@ type Config struct {
 	//
 	// Default to DefaultMinBackoff, 100 ms, and DefaultMaxBackoff, 30 s.
 	MinBackoff, MaxBackoff time.Duration
-	// StopTimeout is how long the batch under way may take after Run was told to stop.
+	// StopTimeout is how long the batches that are being written may take after Run was told to stop.
 	//
 	// Defaults to DefaultStopTimeout, 10 s.
 	StopTimeout time.Duration
@@ -101,6 +133,11 @@ func (c Config) withDefaults() Config {
 	setNumber(&c.MaxBackoff, DefaultMaxBackoff)
 	setNumber(&c.StopTimeout, DefaultStopTimeout)
 	setNumber(&c.WatermarkInterval, DefaultWatermarkInterval)
+	setNumber(&c.MaxInFlight, DefaultMaxInFlight)
+	setNumber(&c.MaxHeld, 2*c.MaxInFlight*c.BatchSize)
+	setNumber(&c.MaxHeldBytes, DefaultMaxHeldBytes)
+	setNumber(&c.PoisonWindow, DefaultPoisonWindow)
+	setNumber(&c.LagInterval, DefaultLagInterval)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -138,6 +175,12 @@ func (c Config) validate() error {
 		{"MaxBackoff", int64(c.MaxBackoff), c.MaxBackoff},
 		{"StopTimeout", int64(c.StopTimeout), c.StopTimeout},
 		{"WatermarkInterval", int64(c.WatermarkInterval), c.WatermarkInterval},
+		{"MaxInFlight", int64(c.MaxInFlight), c.MaxInFlight},
+		{"MaxHeld", int64(c.MaxHeld), c.MaxHeld},
+		{"MaxHeldBytes", int64(c.MaxHeldBytes), c.MaxHeldBytes},
+		{"PoisonWindow", int64(c.PoisonWindow), c.PoisonWindow},
+		{"AcceptPoison", int64(c.AcceptPoison), c.AcceptPoison},
+		{"LagInterval", int64(c.LagInterval), c.LagInterval},
 	} {
 		if f.value < 0 {
 			errs = append(errs, fmt.Errorf("%w: Config.%s is %v, want 0 (default) or more", ErrConfig, f.name, f.text))
@@ -145,6 +188,12 @@ func (c Config) validate() error {
 	}
 	if c.MinBackoff > c.MaxBackoff {
 		errs = append(errs, fmt.Errorf("%w: Config.MinBackoff is %v, more than Config.MaxBackoff, %v", ErrConfig, c.MinBackoff, c.MaxBackoff))
+	}
+	if c.MaxHeld > 0 && c.MaxHeld < c.BatchSize {
+		errs = append(errs, fmt.Errorf("%w: Config.MaxHeld is %d, want at least Config.BatchSize, %d", ErrConfig, c.MaxHeld, c.BatchSize))
+	}
+	if c.PoisonWindow > 0 && c.PoisonWindow < guardMin {
+		errs = append(errs, fmt.Errorf("%w: Config.PoisonWindow is %d, want at least %d", ErrConfig, c.PoisonWindow, guardMin))
 	}
 	return errors.Join(errs...)
 }

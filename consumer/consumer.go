@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/gormtrail/audit/checkpoint"
 	"github.com/gormtrail/audit/store"
@@ -13,7 +14,8 @@ import (
 )
 
 // Source is the reading end of a stream; see stream.Source for what its methods promise. If it also
-// is a stream.Inspector, the consumer finds out whether messages were removed before it read them.
+// is a stream.Inspector, the consumer finds out whether messages were removed before it read them, and how
+// far it is behind. If it has a method Replicas(ctx) (int, error), the consumer warns of a single one.
 type Source interface {
 	Read(ctx context.Context, limit int) ([]stream.Message, error)
 	Commit(ctx context.Context, offset int64) error
@@ -58,6 +60,12 @@ type Consumer struct {
 	running atomic.Bool
 	stats   stats
 	follow  follower
+	gate    *gate
+	guard   guard
+	life    life
+	gaps    gaps
+
+	oneReplica atomic.Bool // it was said that there is only one
 }
 
 // New gives a Consumer that does nothing before Run. The error wraps ErrConfig and names all that is
@@ -82,6 +90,9 @@ func New(dial DialFunc, to Store, letters DeadLetters, cfg Config) (*Consumer, e
 		log = log.With(slog.String("consumer", cfg.Name))
 	}
 	c := &Consumer{dial: dial, store: to, letters: letters, cfg: cfg, log: log, notices: notices{now: cfg.Now}}
+	c.gate, c.guard.size = newGate(cfg), cfg.PoisonWindow
+	c.life.last = time.Now() //nolint:forbidigo // how long ago something was does not depend on the clock of the records
+	c.follow.active = make(chan struct{}, 1)
 	c.follow.tracker, c.follow.offset = checkpoint.NewTracker(checkpoint.Checkpoint{}), -1
 	return c, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/stream"
 )
 
@@ -42,21 +43,22 @@ const (
 
 // letter is a message that cannot be stored, and why.
 type letter struct {
-	message stream.Message
-	kind    string
-	reason  error
+	pending
+
+	kind   string
+	reason error
 }
 
 // bury appends letters to the dead letters, however long it takes. It reports whether they are there;
 // if not, ctx or work has ended.
-func (c *Consumer) bury(ctx, work context.Context, letters []letter) bool {
+func (s *session) bury(ctx, work context.Context, b *batch, letters []letter) bool {
 	for len(letters) > 0 {
 		n, size := 0, 0
 		for n < len(letters) && (n == 0 || size+len(letters[n].message.Payload) <= letterBytes) {
 			size += len(letters[n].message.Payload)
 			n++
 		}
-		if !c.append(ctx, work, letters[:n]) {
+		if !s.append(ctx, work, b, letters[:n]) {
 			return false
 		}
 		letters = letters[n:]
@@ -64,7 +66,8 @@ func (c *Consumer) bury(ctx, work context.Context, letters []letter) bool {
 	return true
 }
 
-func (c *Consumer) append(ctx, work context.Context, letters []letter) bool {
+func (s *session) append(ctx, work context.Context, b *batch, letters []letter) bool {
+	c := s.c
 	messages := make([]stream.Message, len(letters))
 	for i, l := range letters {
 		messages[i] = c.address(l)
@@ -79,7 +82,7 @@ func (c *Consumer) append(ctx, work context.Context, letters []letter) bool {
 		if errors.As(err, &tooLarge) && tooLarge.Seq >= 1 && tooLarge.Seq <= uint64(len(messages)) && cut(&messages[tooLarge.Seq-1], tooLarge.Limit) {
 			continue
 		}
-		c.enter(StateWaiting, err)
+		s.worry(b, StateWaiting, err)
 		if c.notices.due("letters") {
 			c.log.ErrorContext(ctx, "dead letters cannot be kept; waiting, nothing is lost", slog.Int("waiting", len(messages)), slog.Any("error", err))
 		}
@@ -87,6 +90,7 @@ func (c *Consumer) append(ctx, work context.Context, letters []letter) bool {
 			return false
 		}
 	}
+	failpoint.Hit(failpoint.DLQWritten)
 	c.notices.over("letters")
 	for _, l := range letters {
 		c.count(func(s *Stats) {

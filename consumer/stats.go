@@ -13,7 +13,10 @@ const (
 	StateStopped    State = "stopped"
 	StateConnecting State = "connecting" // no source yet, or it was lost
 	StateRunning    State = "running"
-	StateWaiting    State = "waiting" // the store or the dead letters take nothing: see LastError
+	StateWaiting    State = "waiting" // the store or the dead letters do not take all: see LastError
+	// StateSuspended: most of the last records would become dead letters, and the consumer waits until the
+	// store takes them or an operator says so. See Config.PoisonWindow and Config.AcceptPoison.
+	StateSuspended State = "suspended"
 )
 
 // Stats is what a consumer has done since it was made. Received = Stored + Duplicates + DeadLettered +
@@ -41,6 +44,19 @@ type Stats struct {
 	// CheckpointErrors counts checkpoints and watermarks that could not be saved. The next ones make up for
 	// them.
 	CheckpointErrors int64
+	// Held and HeldBytes are what is in memory: read, and not settled or behind what is not. InFlight is how
+	// many batches are being written, MaxInFlight how many may be now.
+	Held, HeldBytes       int
+	InFlight, MaxInFlight int
+	// Lag is about how many messages of the stream are not settled, LagAge how old the record is that was
+	// settled last, if any are not: by how much a search is behind. Unread is Lag as a share of what the
+	// stream still holds, if it has removed anything: at 1, messages are removed before they are read.
+	// Lag is -1 and Unread 0 as long as they are not known.
+	Lag    int64
+	LagAge time.Duration
+	Unread float64
+	// LastRecord is the time of the record that was settled last, zero before the first.
+	LastRecord time.Time
 	// Offset is the offset up to which everything is done, Committed the one that the stream was told; -1
 	// before the first.
 	Offset, Committed int64
@@ -63,10 +79,14 @@ func (c *Consumer) Stats() Stats {
 	defer c.stats.mu.Unlock()
 	v := c.stats.v
 	if !c.stats.ok {
-		v.Offset, v.Committed = -1, -1
+		v.Offset, v.Committed, v.Lag = -1, -1, -1
 	}
 	if v.State == "" {
 		v.State = StateStopped
+	}
+	v.MaxInFlight, v.InFlight = c.gate.now()
+	if (v.Lag > 0 || v.Held > 0) && !v.LastRecord.IsZero() {
+		v.LagAge = max(c.cfg.Now().Sub(v.LastRecord), 0)
 	}
 	return v
 }
@@ -76,7 +96,7 @@ func (c *Consumer) count(change func(s *Stats)) {
 	c.stats.mu.Lock()
 	defer c.stats.mu.Unlock()
 	if !c.stats.ok {
-		c.stats.v.Offset, c.stats.v.Committed, c.stats.ok = -1, -1, true
+		c.stats.v.Offset, c.stats.v.Committed, c.stats.v.Lag, c.stats.ok = -1, -1, -1, true
 	}
 	change(&c.stats.v)
 }

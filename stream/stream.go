@@ -15,7 +15,8 @@
 //
 // # Concurrency
 //
-// One goroutine owns an end; Close may be called from any goroutine.
+// One goroutine owns an end; Close may be called from any goroutine, and a Source's Commit by another
+// goroutine than Read.
 //
 // # Limits
 //
@@ -72,7 +73,7 @@ type Publisher interface {
 	Close() error
 }
 
-// Source is the reading end of one stream. One goroutine owns it.
+// Source is the reading end of one stream. One goroutine reads, and one, which may be another, commits.
 type Source interface {
 	// Read gives the next messages, at least one and at most max, waiting for the first as long as ctx
 	// lives; the end of ctx does no harm to the source. It is how back-pressure reaches the broker: who
@@ -119,8 +120,14 @@ type SourceOptions struct {
 	// SingleActive makes one source of a group at a time receive messages; the others wait in Read
 	// and take over when it goes. RabbitMQ knows it from 3.11 on.
 	SingleActive bool
-	// Buffer is how many messages are read ahead.
+	// Buffer is how many messages are read ahead, and BufferBytes with how many bytes of payload at most; one
+	// message is, however large it is. A Read gives no more bytes than that, and one message.
 	//
-	// Defaults to 2,000.
-	Buffer int
+	// Default to 2,000 and 16 MiB.
+	Buffer, BufferBytes int
+	// Credits is how many chunks, which the server makes of messages, it sends before one of them has been
+	// taken into the buffer: more for many small chunks on a slow line, fewer for less memory.
+	//
+	// Defaults to 10.
+	Credits int
 }

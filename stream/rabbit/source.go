@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/rabbitmq/rabbitmq-stream-go-client/pkg/amqp"
@@ -12,8 +13,13 @@ import (
 	"github.com/gormtrail/audit/stream"
 )
 
-// DefaultBuffer is how many messages a source reads ahead.
-const DefaultBuffer = 2000
+// DefaultBuffer and DefaultBufferBytes are how many messages a source reads ahead, and how many bytes of
+// them; DefaultCredits is how many chunks are on their way besides.
+const (
+	DefaultBuffer      = 2000
+	DefaultBufferBytes = 16 << 20
+	DefaultCredits     = 10
+)
 
 // Source is a stream.Source and a stream.Inspector.
 type Source struct {
@@ -23,6 +29,7 @@ type Source struct {
 	consumer *client.Consumer
 
 	messages chan stream.Message
+	room     room
 	done     chan struct{}
 	calls    chan struct{} // holds one token: one call at a time goes to the client
 	ended    sync.WaitGroup
@@ -44,11 +51,9 @@ func NewSource(ctx context.Context, config Config, group string, options stream.
 	if group == "" || len(group) > 255 {
 		return nil, fmt.Errorf("rabbit: group is %q, want 1 to 255 bytes", group)
 	}
-	if options.Buffer < 0 {
-		return nil, fmt.Errorf("rabbit: SourceOptions.Buffer is %d, want 0 (default) or more", options.Buffer)
-	}
-	if options.Buffer == 0 {
-		options.Buffer = DefaultBuffer
+	options, err := withDefaults(options)
+	if err != nil {
+		return nil, err
 	}
 	config = config.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
@@ -58,7 +63,7 @@ func NewSource(ctx context.Context, config Config, group string, options stream.
 		return nil, err
 	}
 	s := &Source{
-		config: config, group: group, env: env,
+		config: config, group: group, env: env, room: room{most: options.BufferBytes, made: make(chan struct{}, 1)},
 		messages: make(chan stream.Message, options.Buffer), done: make(chan struct{}), calls: make(chan struct{}, 1),
 	}
 	consumer, err := s.subscribe(ctx, options)
@@ -84,9 +89,30 @@ func NewSource(ctx context.Context, config Config, group string, options stream.
 	return s, nil
 }
 
+// withDefaults gives the options with what is not set.
+func withDefaults(o stream.SourceOptions) (stream.SourceOptions, error) {
+	for _, f := range []struct {
+		name   string
+		value  *int
+		preset int
+	}{
+		{"Buffer", &o.Buffer, DefaultBuffer},
+		{"BufferBytes", &o.BufferBytes, DefaultBufferBytes},
+		{"Credits", &o.Credits, DefaultCredits},
+	} {
+		if *f.value < 0 || *f.value > math.MaxInt32 || f.name == "Credits" && *f.value > math.MaxInt16 {
+			return o, fmt.Errorf("rabbit: SourceOptions.%s is %d, want 0 (default, %d) or more, and Credits at most %d", f.name, *f.value, f.preset, math.MaxInt16)
+		}
+		if *f.value == 0 {
+			*f.value = f.preset
+		}
+	}
+	return o, nil
+}
+
 func (s *Source) subscribe(ctx context.Context, options stream.SourceOptions) (*client.Consumer, error) {
 	settings := client.NewConsumerOptions().SetConsumerName(s.group).SetClientProvidedName("audit-source").
-		SetManualCommit().SetCRCCheck(true)
+		SetManualCommit().SetCRCCheck(true).SetInitialCredits(int16(options.Credits))
 	if options.SingleActive {
 		wasActive := false
 		// Called on the goroutine that reads the consumer's socket.
@@ -158,9 +184,52 @@ func (s *Source) handle(c client.ConsumerContext, m *amqp.Message) {
 		return
 	default:
 	}
+	message := decode(c.Consumer.GetOffset(), m)
+	if !s.room.take(len(message.Payload), s.done) {
+		return
+	}
 	select {
-	case s.messages <- decode(c.Consumer.GetOffset(), m):
+	case s.messages <- message:
 	case <-s.done:
+	}
+}
+
+// room bounds the bytes that wait to be read.
+type room struct {
+	most int
+	made chan struct{} // has a token after some were read
+
+	mu    sync.Mutex
+	bytes int
+}
+
+// take waits until there is room for n bytes; any number has room alone. It is false when done is closed.
+func (r *room) take(n int, done <-chan struct{}) bool {
+	for {
+		r.mu.Lock()
+		fits := r.bytes == 0 || r.bytes+n <= r.most
+		if fits {
+			r.bytes += n
+		}
+		r.mu.Unlock()
+		if fits {
+			return true
+		}
+		select {
+		case <-r.made:
+		case <-done:
+			return false
+		}
+	}
+}
+
+func (r *room) give(n int) {
+	r.mu.Lock()
+	r.bytes -= n
+	r.mu.Unlock()
+	select {
+	case r.made <- struct{}{}:
+	default:
 	}
 }
 
@@ -184,10 +253,13 @@ func (s *Source) Read(ctx context.Context, limit int) ([]stream.Message, error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	for len(batch) < limit {
+	size := len(batch[0].Payload)
+	defer func() { s.room.give(size) }()
+	for len(batch) < limit && size < s.room.most {
 		select {
 		case m := <-s.messages:
 			batch = append(batch, m)
+			size += len(m.Payload)
 		default:
 			return batch, nil
 		}
@@ -234,6 +306,23 @@ func (s *Source) Bounds(ctx context.Context) (stream.Bounds, error) {
 		return stream.Bounds{Empty: true}, nil //nolint:nilerr // nothing committed is an empty stream
 	}
 	return stream.Bounds{First: first, Last: last}, nil
+}
+
+// Replicas gives how many nodes of the cluster have the stream.
+func (s *Source) Replicas(ctx context.Context) (int, error) {
+	n, err := s.call(ctx, "ask for the replicas", func() (n int64, err error) {
+		defer func() { // the client (1.8.2) takes it for granted that there is an answer
+			if v := recover(); v != nil {
+				err = fmt.Errorf("the server gave no metadata: %v", v)
+			}
+		}()
+		data, err := s.env.StreamMetaData(s.config.Stream)
+		if err != nil {
+			return 0, err
+		}
+		return int64(1 + len(data.Replicas)), nil
+	})
+	return int(n), err
 }
 
 // call makes one call to the client, which may hang. As long as one hangs, no other begins.

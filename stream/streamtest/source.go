@@ -178,6 +178,43 @@ func testReadWaits(_ *testing.T, b *bundle) {
 	b.wantIDs(got.messages, "1")
 }
 
+func testCommitWhileReading(_ *testing.T, b *bundle) {
+	const n = 200
+	p := b.publisher("both")
+	s := b.source("group", stream.SourceOptions{})
+	done := make(chan int64, n)
+	ended := make(chan error, 1)
+	ctx := b.context()
+	go func() {
+		for read := 0; read < n; {
+			messages, err := s.Read(ctx, 7)
+			if err != nil {
+				ended <- err
+				return
+			}
+			read += len(messages)
+			done <- messages[len(messages)-1].Offset
+		}
+		close(done)
+	}()
+	for first := uint64(1); first <= n; first += 10 {
+		b.publish(p, numbered(first, first+9)...)
+	}
+	var last int64
+	for more := true; more; {
+		select {
+		case offset, ok := <-done:
+			if more = ok; ok {
+				last = offset
+				b.commit(s, last)
+			}
+		case err := <-ended:
+			b.Fatal(err)
+		}
+	}
+	b.waitCommitted(s, last)
+}
+
 func testReadLimit(_ *testing.T, b *bundle) {
 	b.publish(b.publisher("limit"), numbered(1, 10)...)
 	s := b.source("group", stream.SourceOptions{})

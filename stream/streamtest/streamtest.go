@@ -47,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		{"committed and bounds", testInspector},
 		{"back-pressure", testBackPressure},
 		{"read waits for messages", testReadWaits},
+		{"another goroutine than the reading one commits", testCommitWhileReading},
 		{"read gives at most what was asked for", testReadLimit},
 		{"the end of a context does no harm to a source", testReadCancel},
 		{"a source that is closed gives nothing more", testSourceClosed},
