@@ -33,9 +33,6 @@ type Checkpoint struct {
 	// Complete says that the stream was followed from its first message on: then a producer that
 	// was never seen begins with sequence 1.
 	Complete bool `json:"complete"`
-	// Uncommitted says that the stream keeps no offset of the group, as the account may not write to it: that
-	// it knows none then says nothing.
-	Uncommitted bool `json:"uncommitted,omitempty"`
 	// Producers has what is known of each producer, by producer_id.
 	Producers map[string]Progress `json:"producers,omitempty"`
 }

@@ -26,7 +26,6 @@ type follower struct {
 	loaded   bool          // StartAt has given offset
 	distrust bool          // the stream is another one than that of the checkpoint
 	changed  bool          // since the producers were told
-	unkept   bool          // the stream keeps no offset for this consumer
 	active   chan struct{} // has a token when StartAt was asked
 }
 
@@ -67,7 +66,6 @@ func (c *Consumer) StartAt(ctx context.Context) (offset int64, ok bool, err erro
 	c.follow.mu.Lock()
 	defer c.follow.mu.Unlock()
 	if found {
-		c.follow.unkept = saved.Uncommitted
 		c.follow.tracker = checkpoint.NewTracker(saved)
 		c.noteMissing()
 	}
@@ -85,7 +83,7 @@ func (c *Consumer) StartAt(ctx context.Context) (offset int64, ok bool, err erro
 func (c *Consumer) trust(ctx context.Context, known bool, bounds stream.Bounds) bool {
 	c.follow.mu.Lock()
 	defer c.follow.mu.Unlock()
-	if known || !bounds.Empty && (bounds.First > 0 || c.follow.unkept) {
+	if known || !bounds.Empty && bounds.First > 0 {
 		return true
 	}
 	if !c.follow.loaded {
@@ -147,20 +145,17 @@ func (c *Consumer) noteMissing() {
 	c.count(func(s *Stats) { s.MissingRecords = missing })
 }
 
-// checkpoint saves how far everything is done. At the end it also tells the producers. It is a help, and never
-// in the way.
-func (c *Consumer) checkpoint(ctx context.Context, offset int64, end bool) {
-	if c.cfg.Checkpoints != nil {
-		ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
-		defer cancel()
-		if c.saved(ctx, "save the checkpoint", c.cfg.Checkpoints.Save(ctx, c.point(offset))) {
-			c.follow.mu.Lock()
-			c.follow.distrust = false // it is one of this stream
-			c.follow.mu.Unlock()
-		}
+// checkpoint saves how far everything is done. It is a help, and never in the way.
+func (c *Consumer) checkpoint(ctx context.Context, offset int64) {
+	if c.cfg.Checkpoints == nil {
+		return
 	}
-	if end {
-		c.tell(ctx, offset)
+	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
+	defer cancel()
+	if c.saved(ctx, "save the checkpoint", c.cfg.Checkpoints.Save(ctx, c.point(offset))) {
+		c.follow.mu.Lock()
+		defer c.follow.mu.Unlock()
+		c.follow.distrust = false // it is one of this stream
 	}
 }
 
@@ -170,7 +165,6 @@ func (c *Consumer) point(offset int64) checkpoint.Checkpoint {
 	defer c.follow.mu.Unlock()
 	made := c.follow.tracker.Checkpoint()
 	made.Stream, made.Group, made.Offset, made.At = c.cfg.Stream, c.cfg.Group, offset, c.cfg.Now().UTC()
-	made.Uncommitted = c.follow.unkept
 	return made
 }
 

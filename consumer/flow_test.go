@@ -156,10 +156,10 @@ func TestRun_anyOrder_offsetIsNeverAhead(t *testing.T) {
 					if to.dice(20) == 0 {
 						b.stream.Disconnect()
 					}
-					running = s.Committed < n-1
-					return !running || s.Stored+s.Duplicates+s.DeadLettered >= goal
+					return s.Committed >= n-1 || s.Stored+s.Duplicates+s.DeadLettered >= goal
 				})
 				stop()
+				running = b.committed(t) < n-1
 				lives++
 			}
 			for i := range n {

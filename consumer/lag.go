@@ -21,9 +21,8 @@ func (s *session) watch(alive context.Context) {
 	s.c.warnOfOneReplica(alive, s.source)
 	tick := time.NewTicker(s.c.cfg.LagInterval)
 	defer tick.Stop()
-	asked := int64(-1) // what was committed when the last question was asked
 	for {
-		asked = s.measure(alive, inspector, asked)
+		s.measure(alive, inspector)
 		select {
 		case <-tick.C:
 		case <-s.c.follow.active:
@@ -34,9 +33,8 @@ func (s *session) watch(alive context.Context) {
 	}
 }
 
-// measure asks the stream where it and the group are. before is what this process had committed when it was
-// last asked; that of now is the answer.
-func (s *session) measure(ctx context.Context, inspector stream.Inspector, before int64) int64 {
+// measure asks the stream where it and the group are.
+func (s *session) measure(ctx context.Context, inspector stream.Inspector) {
 	c := s.c
 	now := c.Stats()
 	turn, idle := s.idle()
@@ -55,9 +53,8 @@ func (s *session) measure(ctx context.Context, inspector stream.Inspector, befor
 				c.log.WarnContext(ctx, "cannot see how far behind it is", slog.Any("error", err))
 			}
 		}
-		return now.Committed
+		return
 	}
-	c.noteKept(ctx, known, before)
 	lag, unread := int64(0), 0.0
 	// Who has received something and waits for more has all there is. Entries behind the last message may be
 	// commits of an hour in which there was much to do.
@@ -72,7 +69,6 @@ func (s *session) measure(ctx context.Context, inspector stream.Inspector, befor
 		c.log.LogAttrs(ctx, slog.LevelError, "more than half of what the stream keeps is not settled yet: what is older than it keeps is removed, settled or not",
 			slog.Int64("lag", lag), slog.Int64("first_offset", bounds.First), slog.Int64("last_offset", bounds.Last))
 	}
-	return now.Committed
 }
 
 // lagOf gives how many messages are behind the offset, and which share that is of what the stream holds, if it
@@ -90,19 +86,6 @@ func lagOf(bounds stream.Bounds, offset int64, committed bool) (lag int64, unrea
 		unread = float64(lag) / float64(bounds.Last-bounds.First+1)
 	}
 	return lag, unread
-}
-
-// noteKept finds out whether the stream keeps the offsets that are committed: for that, the account must be
-// allowed to write to it, and if it is not, nobody says so.
-func (c *Consumer) noteKept(ctx context.Context, known bool, before int64) {
-	c.follow.mu.Lock()
-	defer c.follow.mu.Unlock()
-	unkept := !known && (before >= 0 || c.follow.unkept)
-	if unkept && !c.follow.unkept {
-		c.log.WarnContext(ctx, "the stream keeps no offset of this group: the account may not write to it. The consumer's own checkpoint counts",
-			slog.String("group", c.cfg.Group), slog.Bool("checkpoints", c.cfg.Checkpoints != nil))
-	}
-	c.follow.unkept = unkept
 }
 
 // warnOfOneReplica warns once of a stream that is lost with one disk.

@@ -163,7 +163,7 @@ func (s *session) commitAll(work context.Context, written <-chan struct{}) error
 		if err := p.commit(work, due, over); err != nil {
 			return err
 		}
-		if tellNow {
+		if tellNow || over {
 			s.c.tell(work, p.committed)
 		}
 	}
@@ -208,6 +208,6 @@ func (p *progress) commit(ctx context.Context, due, end bool) error {
 	failpoint.Hit(failpoint.OffsetStored)
 	p.committed, p.pending = p.done, 0
 	p.c.count(func(s *Stats) { s.Committed = max(s.Committed, p.committed) })
-	p.c.checkpoint(ctx, p.committed, end)
+	p.c.checkpoint(ctx, p.committed)
 	return nil
 }

@@ -22,7 +22,9 @@ const (
 // Stats is what a consumer has done since it was made. Received = Stored + Duplicates + DeadLettered +
 // those in memory, once all that was read has been settled.
 type Stats struct {
-	State State
+	// Stream is Config.Stream.
+	Stream string
+	State  State
 	// Received counts messages from the stream, with those that came again.
 	Received int64
 	// Stored and Duplicates count records that the store has taken, or had already.
@@ -78,6 +80,7 @@ func (c *Consumer) Stats() Stats {
 	c.stats.mu.Lock()
 	defer c.stats.mu.Unlock()
 	v := c.stats.v
+	v.Stream = c.cfg.Stream
 	if !c.stats.ok {
 		v.Offset, v.Committed, v.Lag = -1, -1, -1
 	}

@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"time"
 
@@ -20,9 +18,10 @@ import (
 )
 
 type consumeFlags struct {
-	name, group, deadLetters, health string
-	batchSize                        int
-	batchAge                         time.Duration
+	name, group, deadLetters, listen string
+	batchSize, maxInFlight           int
+	batchAge, acceptPoison           time.Duration
+	readyMaxLag                      int64
 	singleActive, watermarks         bool
 }
 
@@ -39,8 +38,20 @@ will never take, goes to the stream of dead letters with the reason.
 
 The broker keeps the offset under the name of the group. Of several consumers of one group one is
 active, and another takes over when it goes. With RABBITMQ_STREAM_PARTITIONS the stream is a super
-stream, whose partitions are all read, and each has its active consumer.`,
-		Example: "  auditlog consume --consumer-name worker-01",
+stream, whose partitions are all read, and each has its active consumer. The account needs the right to
+read the stream, and to write to that of dead letters and that of watermarks; none to declare anything.
+
+If most records would become dead letters, it suspends itself, because then a mapping, a version or a server
+is wrong rather than the records: the state is "suspended", a few of the records are in the dead letters to
+be looked at, and it goes on by itself when OpenSearch takes them. If they are to become dead letters,
+--accept-poison says so for a while, such as 30m.
+
+With --listen it answers
+
+  /healthz  200 while the process works, whatever it waits for; else a restart is what helps
+  /readyz   200 while it is connected, OpenSearch answers, and it is not too far behind; else 503 and why
+  /stats    its numbers, as JSON`,
+		Example: "  auditlog consume --consumer-name worker-01 --listen 127.0.0.1:8081",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runConsume(cmd.Context(), c, f)
 		},
@@ -54,7 +65,10 @@ stream, whose partitions are all read, and each has its active consumer.`,
 	flags.StringVar(&f.group, "group", consumer.DefaultGroup, "name under which the broker keeps the offset")
 	flags.StringVar(&f.deadLetters, "dead-letters", consumer.DefaultDeadLetters, "stream for messages that cannot be stored")
 	flags.BoolVar(&f.watermarks, "watermarks", true, "tell the producers what is stored, on the stream with _watermarks behind its name; none for super streams")
-	flags.StringVar(&f.health, "health-address", "", "address to serve /healthz at, such as 127.0.0.1:8081: the numbers as JSON, with 200 while records flow and else 503")
+	flags.StringVar(&f.listen, "listen", "", "address to say at how it is, such as 127.0.0.1:8081; by default nowhere")
+	flags.Int64Var(&f.readyMaxLag, "ready-max-lag", 100_000, "with more messages than these to be written it is not ready; 0 is no limit")
+	flags.IntVar(&f.maxInFlight, "max-in-flight", consumer.DefaultMaxInFlight, "most bulk requests at the same time; how many there are depends on what OpenSearch takes")
+	flags.DurationVar(&f.acceptPoison, "accept-poison", 0, "for so long after the start, let records become dead letters however many they are")
 	flags.IntVar(&f.batchSize, "batch-size", consumer.DefaultBatchSize, "most records written at once")
 	flags.DurationVar(&f.batchAge, "batch-age", consumer.DefaultBatchAge, "how long a record waits for others at most")
 	flags.BoolVar(&f.singleActive, "single-active", true, "one active consumer in the group, the others wait; false only for a consumer that is alone")
@@ -91,9 +105,18 @@ func (f consumeFlags) validate() error {
 	if f.batchAge <= 0 {
 		errs = append(errs, fmt.Errorf("--batch-age is %v, want more than 0", f.batchAge))
 	}
-	if f.health != "" {
-		if _, _, err := net.SplitHostPort(f.health); err != nil {
-			errs = append(errs, fmt.Errorf("--health-address is %q, want host:port", f.health))
+	if f.maxInFlight < 1 || f.maxInFlight > 64 {
+		errs = append(errs, fmt.Errorf("--max-in-flight is %d, want 1 to 64", f.maxInFlight))
+	}
+	if f.acceptPoison < 0 {
+		errs = append(errs, fmt.Errorf("--accept-poison is %v, want 0 (never) or more", f.acceptPoison))
+	}
+	if f.readyMaxLag < 0 {
+		errs = append(errs, fmt.Errorf("--ready-max-lag is %d, want 0 (no limit) or more", f.readyMaxLag))
+	}
+	if f.listen != "" {
+		if _, _, err := net.SplitHostPort(f.listen); err != nil {
+			errs = append(errs, fmt.Errorf("--listen is %q, want host:port", f.listen))
 		}
 	}
 	return errors.Join(errs...)
@@ -143,6 +166,7 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 		}
 		services[i], err = consumer.New(dial, to, letters, consumer.Config{
 			Stream: part.Stream, Group: f.group, Name: f.name, BatchSize: f.batchSize, BatchAge: f.batchAge, Logger: c.log,
+			MaxInFlight: f.maxInFlight, AcceptPoison: f.acceptPoison,
 			Checkpoints: to, Watermarks: told, Partition: source.Partitions > 0,
 		})
 		if err != nil {
@@ -156,10 +180,10 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 	} else {
 		c.log.InfoContext(ctx, "opensearch is there", slog.String("version", v.Number), slog.String("cluster", v.Cluster))
 	}
-	if f.health == "" {
+	if f.listen == "" {
 		return runAll(ctx, services)
 	}
-	return runWithHealth(ctx, c, f.health, services)
+	return runAndTell(ctx, c, f, services, to)
 }
 
 // sources gives the configurations of what is to be read: the stream, or the partitions of the super
@@ -212,46 +236,4 @@ func withHint(err error) error {
 		return fmt.Errorf("%w: auditlog setup makes it", err)
 	}
 	return err
-}
-
-// runWithHealth runs the services with their numbers over HTTP: an object, or a list of them if there
-// are several.
-func runWithHealth(ctx context.Context, c *common, address string, services []*consumer.Consumer) error {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		all := make([]consumer.Stats, len(services))
-		status := http.StatusOK
-		for i, service := range services {
-			all[i] = service.Stats()
-			if all[i].State != consumer.StateRunning {
-				status = http.StatusServiceUnavailable
-			}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		if len(all) == 1 {
-			_ = json.NewEncoder(w).Encode(all[0])
-			return
-		}
-		_ = json.NewEncoder(w).Encode(all)
-	})
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	ready := make(chan struct{})
-	go func() {
-		served <- listen(ctx, c, address, mux, func(address string) {
-			c.log.InfoContext(ctx, "says how it is", slog.String("health_address", address))
-			close(ready)
-		})
-		cancel() // without it nobody would see whether records flow
-	}()
-	select {
-	case <-ready:
-	case err := <-served:
-		return err
-	}
-	err := runAll(ctx, services)
-	cancel()
-	return errors.Join(err, <-served)
 }

@@ -94,9 +94,9 @@ func TestMain_wrongUse_namesEveryMistake(t *testing.T) {
 		{"level", nil, []string{"setup", "--log-level=loud"}, []string{`--log-level is "loud"`}},
 		{"consume", map[string]string{
 			"OPENSEARCH_PORT": "x", "OPENSEARCH_USE_SSL": "ja", "RABBITMQ_STREAM_PORT": "0", "RABBITMQ_STREAM_USER": "u",
-		}, []string{"consume", "--group=", "--batch-size=0", "--batch-age=-1s", "--health-address=8081", "--dead-letters=audit_logs_stream"}, []string{
+		}, []string{"consume", "--group=", "--batch-size=0", "--batch-age=-1s", "--listen=8081", "--max-in-flight=0", "--accept-poison=-1s", "--ready-max-lag=-1", "--dead-letters=audit_logs_stream"}, []string{
 			`OPENSEARCH_PORT is "x", want a port`, `OPENSEARCH_USE_SSL is "ja", want true or false`, "RABBITMQ_STREAM_PORT", "Password is empty",
-			`--group is ""`, "--batch-size is 0", "--batch-age is -1s", `--health-address is "8081"`, `--dead-letters is "audit_logs_stream", which is the stream itself`,
+			`--group is ""`, "--batch-size is 0", "--batch-age is -1s", `--listen is "8081"`, "--max-in-flight is 0", "--accept-poison is -1s", "--ready-max-lag is -1", `--dead-letters is "audit_logs_stream", which is the stream itself`,
 		}},
 		{"setup", map[string]string{"OPENSEARCH_INDEX_PREFIX": "Audit"}, []string{"setup", "--max-age=1ms", "--max-bytes=-1", "--segment-bytes=9999999999"}, []string{
 			`OPENSEARCH_INDEX_PREFIX is "Audit": want lower case`, "--max-age is 1ms", "--max-bytes is -1", "--segment-bytes is 9999999999",

@@ -3,7 +3,6 @@ package rabbit_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -111,20 +110,20 @@ func TestCredentials_ofAnyCharacters(t *testing.T) {
 	config := rabbittest.Config(t)
 	name := testservers.Name(t, "t_audit_user_")
 	config.User, config.Password, config.VHost = name+"@:/", "p@ss:w/o%r?d#[ä]", name+"/v host%2f"
-	manage(t, http.MethodPut, "/api/vhosts/"+url.PathEscape(config.VHost), `{}`)
-	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/vhosts/"+url.PathEscape(config.VHost), "") })
-	manage(t, http.MethodPut, "/api/users/"+url.PathEscape(config.User), `{"password":"`+config.Password+`","tags":""}`)
-	t.Cleanup(func() { manage(t, http.MethodDelete, "/api/users/"+url.PathEscape(config.User), "") })
+	rabbittest.Manage(t, http.MethodPut, "/api/vhosts/"+url.PathEscape(config.VHost), `{}`)
+	t.Cleanup(func() { rabbittest.Manage(t, http.MethodDelete, "/api/vhosts/"+url.PathEscape(config.VHost), "") })
+	rabbittest.Manage(t, http.MethodPut, "/api/users/"+url.PathEscape(config.User), `{"password":"`+config.Password+`","tags":""}`)
+	t.Cleanup(func() { rabbittest.Manage(t, http.MethodDelete, "/api/users/"+url.PathEscape(config.User), "") })
 
 	if err := rabbit.Declare(t.Context(), config, rabbit.Limits{}); !errors.Is(err, rabbit.ErrAuthentication) || !strings.Contains(err.Error(), "virtual host") {
 		t.Errorf("without a permission on the virtual host: got %v, want rabbit.ErrAuthentication that names it", err)
 	}
 	permission := "/api/permissions/" + url.PathEscape(config.VHost) + "/" + url.PathEscape(config.User)
-	manage(t, http.MethodPut, permission, `{"configure":"","write":".*","read":".*"}`)
+	rabbittest.Manage(t, http.MethodPut, permission, `{"configure":"","write":".*","read":".*"}`)
 	if err := rabbit.Declare(t.Context(), config, rabbit.Limits{}); !errors.Is(err, rabbit.ErrAuthentication) || !strings.Contains(err.Error(), "permission to declare") {
 		t.Errorf("without the permission to configure: got %v, want rabbit.ErrAuthentication that says so", err)
 	}
-	manage(t, http.MethodPut, permission, `{"configure":".*","write":".*","read":".*"}`)
+	rabbittest.Manage(t, http.MethodPut, permission, `{"configure":".*","write":".*","read":".*"}`)
 	rabbittest.Declare(t, config, rabbit.Limits{})
 	p, err := rabbit.NewPublisher(t.Context(), config, "name")
 	if err != nil {
@@ -143,39 +142,6 @@ func TestCredentials_ofAnyCharacters(t *testing.T) {
 	if _, err := s.Read(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// manage calls the management API.
-func manage(t *testing.T, method, path, body string) (answer string) {
-	t.Helper()
-	base, err := url.Parse(testservers.RabbitMQManagement(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	account := base.User
-	base.User = nil
-	// The test's own context has ended when cleanups run.
-	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), method, strings.TrimSuffix(base.String(), "/")+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	password, _ := account.Password()
-	request.SetBasicAuth(account.Username(), password)
-	request.Header.Set("Content-Type", "application/json")
-	request.Close = true // no connection stays behind
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode >= 300 {
-		t.Fatalf("%s %s: %s: %s", method, path, response.Status, data)
-	}
-	return string(data)
 }
 
 func TestRetention_givesBounds(t *testing.T) {
@@ -251,7 +217,7 @@ func TestOpenAndClose_leavesNothing(t *testing.T) {
 	// The server's own list of who publishes to the stream and reads from it.
 	path := "/api/stream/publishers/" + url.PathEscape("/") + "/" + config.Stream
 	for deadline := time.Now().Add(2 * time.Minute); ; {
-		if body := strings.TrimSpace(manage(t, http.MethodGet, path, "")); body == "[]" {
+		if body := strings.TrimSpace(rabbittest.Manage(t, http.MethodGet, path, "")); body == "[]" {
 			return
 		} else if time.Now().After(deadline) {
 			t.Fatalf("the server has still publishers: %s", body)

@@ -191,9 +191,9 @@ func TestDeclaredByOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			user := testservers.Name(t, "t_audit_user_")
-			manage(t, http.MethodPut, "/api/users/"+user, `{"password":"secret","tags":""}`)
-			t.Cleanup(func() { manage(t, http.MethodDelete, "/api/users/"+user, "") })
-			manage(t, http.MethodPut, "/api/permissions/"+url.PathEscape("/")+"/"+user, `{"configure":"^$","write":"^t_audit_","read":"^t_audit_"}`)
+			rabbittest.Manage(t, http.MethodPut, "/api/users/"+user, `{"password":"secret","tags":""}`)
+			t.Cleanup(func() { rabbittest.Manage(t, http.MethodDelete, "/api/users/"+user, "") })
+			rabbittest.Manage(t, http.MethodPut, "/api/permissions/"+url.PathEscape("/")+"/"+user, `{"configure":"^$","write":"^t_audit_","read":"^t_audit_"}`)
 			config := made
 			config.User, config.Password = user, "secret"
 			if err := rabbit.Declare(t.Context(), config, rabbit.Limits{}); err != nil && !errors.Is(err, rabbit.ErrAuthentication) {
