@@ -15,9 +15,11 @@
 //
 // # Concurrency
 //
-// Run may run once at a time. Stats may be called at any time.
+// Run may run once at a time. Stats, Health and Ready may be called at any time.
 //
 // # Limits
 //
-// A batch is in memory as a whole: BatchSize messages, and at least BatchBytes.
+// In memory are at most MaxHeld messages, and one batch more than MaxHeldBytes, besides what the source reads
+// ahead. MaxInFlight batches are written at the same time at most. If most records would become dead letters,
+// the consumer is suspended: see Config.PoisonWindow.
 package consumer

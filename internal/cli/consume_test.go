@@ -222,13 +222,13 @@ func (r *rig) known(t *testing.T, group string) map[string]int64 {
 	if ok {
 		known["committed"] = offset
 	}
-	saved, ok, err := r.store.Load(t.Context(), r.source.Stream, group)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ok {
-		known["checkpoint"] = saved.Offset
-	}
+	wait(t, "an answer about the checkpoint", func() bool { // an index that was made a moment ago gives a 503
+		saved, ok, err := r.store.Load(t.Context(), r.source.Stream, group)
+		if ok {
+			known["checkpoint"] = saved.Offset
+		}
+		return err == nil
+	})
 	return known
 }
 
