@@ -165,6 +165,7 @@ func TestConsume_killedAtEachStep(t *testing.T) {
 		}
 	}
 	cmd := start("")
+	wait(t, "it reads", func() bool { return strings.Contains(cmd.Stderr.(*buffer).String(), "reads the stream") })
 	wait(t, "all are in the index", func() bool { return r.count(t, 1<<40) >= len(records) })
 	terminate(t, cmd)
 	ids := r.found(t)
