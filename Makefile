@@ -34,6 +34,10 @@ bench-search: services-start ## searches in BENCH_RECORDS (1,000,000) records in
 bench-peers: services-start ## the same for other libraries for GORM, which the Go module proxy must have
 	@eval "$$(scripts/services.sh env)" && $(GO) -C test/peers run . -o ../../docs/benchmarks.md
 
+.PHONY: bench-delivery
+bench-delivery: services-start ## the ratios of spool, relay, outbox and requests to the raw ways, as a table
+	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/bench/delivery -o docs/benchmarks.md
+
 .PHONY: build
 build: ## everything, with exactly the versions of go.mod
 	$(GO) build -mod=readonly ./...

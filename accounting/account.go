@@ -42,19 +42,25 @@ type Delivered struct {
 	Highest uint64
 }
 
-// Account is the balance of a producer at one moment.
+// Account is the balance of a producer at one moment. In JSON durations are nanoseconds.
 type Account struct {
 	// Producer is its name.
-	Producer string
+	Producer string `json:"producer"`
 	// Emitted is how many records were handed to the queue. Each of them is one of Indexed, Pending,
 	// DeadLettered and Lost.
-	Emitted, Indexed, Pending, DeadLettered, Lost uint64
+	Emitted      uint64 `json:"emitted"`
+	Indexed      uint64 `json:"indexed"`
+	Pending      uint64 `json:"pending"`
+	DeadLettered uint64 `json:"dead_lettered"`
+	Lost         uint64 `json:"lost"`
 	// InQueue and OnStream are the two parts of Pending: before and after the stream's confirm. What is
 	// stored before its confirm has come counts as in the queue no more.
-	InQueue, OnStream uint64
+	InQueue  uint64 `json:"in_queue"`
+	OnStream uint64 `json:"on_stream"`
 	// PendingBytes, OldestPending and ConfirmAge are those of the queue.
-	PendingBytes              int64
-	OldestPending, ConfirmAge time.Duration
+	PendingBytes  int64         `json:"pending_bytes"`
+	OldestPending time.Duration `json:"oldest_pending_ns"`
+	ConfirmAge    time.Duration `json:"confirm_age_ns"`
 
 	excess uint64
 }

@@ -10,7 +10,10 @@
 //
 // A Queue has the numbers of the beginning: a spool or an outbox gives them. A Ledger counts the end,
 // between a consumer and its store, distinct by sequence, however often a record comes. Balance puts both
-// together. They may be taken in different processes; what is at the end is taken first.
+// together. They may be taken in different processes; what is at the end is taken first. Handler gives the
+// accounts of now over HTTP, as metrics or JSON, and WriteText writes the metrics; Ledger.Accounts is the one call
+// for both ends in one process. An application that only writes has a Ledger that is empty: what is Pending for
+// it is not yet in the store or not known to be.
 //
 // # Errors
 //

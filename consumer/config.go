@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/gormtrail/audit/stream"
 )
 
 // Names that producers, consumers and operators agree on, unless they choose others.
@@ -15,7 +17,7 @@ const (
 
 // Defaults of Config.
 const (
-	DefaultStream         = "audit_logs_stream"
+	DefaultStream         = stream.DefaultName
 	DefaultBatchSize      = 1000
 	DefaultBatchBytes     = 4 << 20
 	DefaultBatchAge       = 200 * time.Millisecond

@@ -25,6 +25,9 @@ package stream
 
 import "context"
 
+// DefaultName is the specification's name of the stream of records.
+const DefaultName = "audit_logs_stream"
+
 // MaxUnconfirmed is how many messages a publisher keeps unconfirmed. Publish waits above it.
 const MaxUnconfirmed = 10_000
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gormtrail/audit/stream"
 )
 
 // Defaults of Config: those of the specification.
@@ -17,7 +19,7 @@ const (
 	DefaultTLSPort = 5551
 	DefaultUser    = "guest"
 	DefaultVHost   = "/"
-	DefaultStream  = "audit_logs_stream"
+	DefaultStream  = stream.DefaultName
 )
 
 // Config says where a stream is. The zero value is the stream audit_logs_stream of a RabbitMQ on this
