@@ -430,7 +430,8 @@ func TestRun_clockJumps(t *testing.T) {
 	at := november
 	jumps := []time.Time{
 		at, at.Add(time.Hour), at.Add(-time.Hour), at.Add(24 * time.Hour), at.Add(-24 * time.Hour),
-		time.Date(2038, 1, 19, 3, 14, 8, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Unix(0, 0), {},
+		time.Date(2038, 1, 19, 3, 14, 8, 0, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Unix(0, 0),
+		{},
 	}
 	var asked atomic.Int64
 	b.config.Now = func() time.Time { return jumps[int(asked.Add(1))%len(jumps)] }

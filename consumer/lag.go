@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -47,7 +48,7 @@ func (s *session) measure(ctx context.Context, inspector stream.Inspector) {
 		committed, known, err = inspector.Committed(ctx)
 	}
 	if err != nil {
-		if ctx.Err() == nil || context.Cause(ctx) == context.DeadlineExceeded {
+		if ctx.Err() == nil || errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
 			c.count(func(s *Stats) { s.Lag, s.Unread = -1, 0 })
 			if c.notices.due("lag") {
 				c.log.WarnContext(ctx, "cannot see how far behind it is", slog.Any("error", err))
