@@ -9,9 +9,7 @@ import (
 )
 
 // changing are functions that give another value each time they are asked.
-var changing = []string{
-	"RAND", "UUID", "UUID_SHORT", "UUID_TO_BIN", "RANDOM_BYTES", "SYSDATE", "SYS_GUID", "NEXTVAL", "NEXT", "LASTVAL", "GET_LOCK", "SLEEP",
-}
+var changing = []string{"RAND", "UUID", "UUID_SHORT", "RANDOM_BYTES", "SYSDATE", "SYS_GUID", "NEXTVAL"}
 
 // unsteady reports whether a condition may find other rows when it is asked again: a SELECT in front of the
 // statement then says nothing of what the statement does.
@@ -25,8 +23,13 @@ func unsteady(condition string) bool {
 		switch {
 		case !ok:
 			return false
-		case t.Kind == sqltext.Word && slices.ContainsFunc(changing, t.Is), t.Text == ":" && strings.HasPrefix(s.Rest(), "="):
+		case t.Kind == sqltext.Other && t.Text == ":" && strings.HasPrefix(s.Rest(), "="):
 			return true
+		case t.Kind == sqltext.Word && slices.ContainsFunc(changing, t.Is):
+			// And no column of that name.
+			if strings.HasPrefix(strings.TrimLeft(s.Rest(), " \t\r\n\f"), "(") {
+				return true
+			}
 		}
 	}
 }
