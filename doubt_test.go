@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
-	"regexp"
 	"testing"
 
 	"gorm.io/driver/mysql"
@@ -19,28 +17,6 @@ import (
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/store/sqlstore"
 )
-
-// addresses find the server in the forms of a DSN: key=value, URL, and that of MySQL.
-var addresses = []*regexp.Regexp{
-	regexp.MustCompile(`host=(\S+) port=(\d+)`),
-	regexp.MustCompile(`@([^:/@]+):(\d+)/`),
-	regexp.MustCompile(`tcp\(([^:]+):(\d+)\)`),
-}
-
-// through gives the DSN with a proxy before the server.
-func through(t *testing.T, dsn string) (string, *tcpproxy.Proxy) {
-	t.Helper()
-	for _, re := range addresses {
-		at := re.FindStringSubmatchIndex(dsn)
-		if at == nil {
-			continue
-		}
-		proxy := tcpproxy.New(t, net.JoinHostPort(dsn[at[2]:at[3]], dsn[at[4]:at[5]]))
-		return dsn[:at[2]] + "127.0.0.1" + dsn[at[3]:at[4]] + fmt.Sprint(proxy.Port()) + dsn[at[5]:], proxy
-	}
-	t.Fatal("no address in the DSN")
-	return "", nil
-}
 
 // proxied is a database behind a proxy, and the way round it.
 type proxied struct {
@@ -62,7 +38,7 @@ func eachProxied(t *testing.T, use func(t *testing.T, db *gorm.DB) (*gorm.DB, *r
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn := o.dsn(t)
-			by, proxy := through(t, dsn)
+			by, proxy := tcpproxy.Through(t, dsn)
 			cfg := gorm.Config{DisableForeignKeyConstraintWhenMigrating: true}
 			other := cfg
 			p := proxied{plain: open(t, o.open(dsn), &other), proxy: proxy}

@@ -176,7 +176,7 @@ func (t *armedTx) Commit() error {
 func TestDelete_commitOfOneStatementUnanswered_isUnknown(t *testing.T) {
 	t.Parallel()
 	dsn := testservers.MariaDBDatabase(t)
-	by, proxy := through(t, dsn)
+	by, proxy := tcpproxy.Through(t, dsn)
 	pool, err := sql.Open("mysql", by)
 	must(t, err)
 	quiet := func() func() { return func() {} }

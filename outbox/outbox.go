@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/internal/sqltable"
 )
 
@@ -108,6 +109,7 @@ func (o *Outbox) WriteEncodedTx(ctx context.Context, conn gorm.ConnPool, records
 			errs = append(errs, err)
 			lost = len(records)
 		}
+		failpoint.Hit(failpoint.OutboxInserted)
 	}
 	if lost == 0 {
 		return nil

@@ -11,6 +11,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/internal/sqltable"
 	"github.com/gormtrail/audit/stream"
 )
@@ -118,6 +119,7 @@ func (q *Queue) Acknowledge(_ context.Context, seq uint64) error {
 		return fmt.Errorf("outbox: acknowledge %d, but the last record is %d", seq, q.last)
 	}
 	q.acknowledged = max(q.acknowledged, seq)
+	failpoint.Hit(failpoint.SpoolAcked)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/internal/sqltable"
 	"github.com/gormtrail/audit/stream"
 )
@@ -212,6 +213,7 @@ func (q *Queue) claim(ctx context.Context, conn gorm.ConnPool) error {
 	if err != nil {
 		return fmt.Errorf("outbox: claim rows of %s: %w", q.o.Table(), err)
 	}
+	failpoint.Hit(failpoint.RelaySeqAssigned)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.last = max(q.last, last)
@@ -327,6 +329,7 @@ func (q *Queue) save(ctx context.Context, conn gorm.ConnPool, now bool) error {
 		if _, err := conn.ExecContext(ctx, "UPDATE "+q.o.names.Table("_state")+" SET acknowledged = "+text+" WHERE id = 1 AND acknowledged < "+text); err != nil {
 			return fmt.Errorf("outbox: save what is confirmed: %w", err)
 		}
+		failpoint.Hit(failpoint.OutboxSaved)
 		q.saved, q.kept = acknowledged, true
 		if q.cfg.Retention == 0 {
 			q.sweepAt = at
@@ -341,6 +344,9 @@ func (q *Queue) save(ctx context.Context, conn gorm.ConnPool, now bool) error {
 		n, err := q.o.d.removeSent(ctx, conn, q.o.names.Table("_queue"), q.saved, at.Add(-q.cfg.Retention).UnixMilli(), removeRows)
 		if err != nil {
 			return fmt.Errorf("outbox: delete what is confirmed: %w", err)
+		}
+		if n > 0 {
+			failpoint.Hit(failpoint.SpoolSegmentDeleted)
 		}
 		if n < removeRows {
 			q.kept = q.cfg.Retention > 0

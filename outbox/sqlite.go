@@ -30,12 +30,18 @@ func (sqlite) fill(n sqltable.Names, producer string) []string {
 
 // insertTx needs no savepoint for one statement: SQLite undoes a statement that fails, and the
 // transaction goes on. But it undoes the whole transaction if the statement is interrupted, and what the
-// application does next would be committed at once; so the end of ctx interrupts nothing.
+// application does next would be committed at once; so the end of ctx interrupts nothing. It does so too on a
+// full disk, unless the statement may write several rows, as INSERT with the VALUES of one row may not; so
+// one row is selected.
 func (sqlite) insertTx(ctx context.Context, conn gorm.ConnPool, n sqltable.Names, rows []row, cfg Config) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
+	if len(rows) == 1 {
+		_, err := conn.ExecContext(ctx, "INSERT INTO "+n.Table("")+" (created,records,body) SELECT ?,?,?", rows[0].created, rows[0].records, rows[0].body)
+		return err
+	}
 	return insertParts(ctx, conn, n, rows, cfg.Strict, "INSERT")
 }
 

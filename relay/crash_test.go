@@ -3,7 +3,6 @@ package relay_test
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +16,16 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/glebarez/sqlite" // registers the driver "sqlite"
+	"github.com/glebarez/sqlite"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/internal/rabbittest"
+	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
 
@@ -42,13 +46,33 @@ type fates struct {
 	open                  map[int64]failpoint.Point // begun when it was killed there
 }
 
+// victim is an application that is killed: what it is given, and what becomes of its writes.
+type victim struct {
+	program  string
+	folder   string
+	stream   rabbit.Config
+	queue    string // spool or outbox
+	database string // as CRASHAPP_DATABASE
+	dial     gorm.Dialector
+	fates
+}
+
+// newVictim gives an application with its spool, and SQLite.
+func newVictim(t *testing.T, program string) *victim {
+	t.Helper()
+	folder := t.TempDir()
+	return &victim{
+		program: program, folder: folder, stream: rabbittest.Stream(t), queue: "spool",
+		dial:  sqlite.Open("file:" + filepath.Join(folder, "app.db")),
+		fates: fates{make(map[int64]bool), make(map[int64]bool), make(map[int64]failpoint.Point)},
+	}
+}
+
 // TestKilledApplication kills an application at each place that a record passes, again and again, and
 // compares what is on the stream with what the application had said and what is in its database.
 func TestKilledApplication(t *testing.T) {
 	t.Parallel()
 	program := crashApp(t)
-	kills := count(2, 20)
-	const enough = 100_000 // writes: the spool removes segments once a second
 	for _, point := range []failpoint.Point{
 		failpoint.CommitBefore, failpoint.CommitAfter,
 		failpoint.EmitEnqueued, failpoint.EmitWritten, failpoint.EmitSynced, failpoint.EmitReturned,
@@ -56,30 +80,76 @@ func TestKilledApplication(t *testing.T) {
 	} {
 		t.Run(string(point), func(t *testing.T) {
 			t.Parallel()
-			config := rabbittest.Stream(t)
-			folder := t.TempDir()
-			f := fates{make(map[int64]bool), make(map[int64]bool), make(map[int64]failpoint.Point)}
-			for round := range kills {
-				hit := 1 + round*5%17
-				if !f.run(t, program, folder, config, fmt.Sprintf("%s:%d=kill", point, hit), enough) {
-					t.Fatalf("the application was not killed at %s, hit %d", point, hit)
-				}
-			}
-			if f.run(t, program, folder, config, "", 20) {
-				t.Fatal("the last run was killed")
-			}
-			f.check(t, filepath.Join(folder, "app.db"), config)
+			newVictim(t, program).killed(t, point, count(2, 20), 17)
 		})
 	}
 }
 
-// run runs the application to its end, and reports whether it was killed.
-func (f *fates) run(t *testing.T, program, folder string, config rabbit.Config, env string, writes int) (killed bool) {
+// TestKilledApplication_outbox does the same with an outbox, which has no window: what is committed has its
+// records, whenever the application is killed.
+func TestKilledApplication_outbox(t *testing.T) {
+	t.Parallel()
+	program := crashApp(t)
+	databases := []struct {
+		name   string
+		choose func(t *testing.T, v *victim)
+	}{
+		{"sqlite", func(*testing.T, *victim) {}},
+		{"postgres", func(t *testing.T, v *victim) {
+			dsn := testservers.PostgresSchema(t)
+			v.database, v.dial = "postgres "+dsn, postgres.Open(dsn)
+		}},
+		{"mariadb", func(t *testing.T, v *victim) {
+			dsn := testservers.MariaDBDatabase(t)
+			v.database, v.dial = "mysql "+dsn, mysql.Open(dsn)
+		}},
+	}
+	for _, point := range []failpoint.Point{
+		failpoint.OutboxInserted, failpoint.CommitBefore, failpoint.CommitAfter,
+		failpoint.RelaySeqAssigned, failpoint.RelayClaimed, failpoint.PubSent, failpoint.PubConfirmed,
+		failpoint.SpoolAcked, failpoint.OutboxSaved, failpoint.SpoolSegmentDeleted,
+	} {
+		for _, d := range databases {
+			t.Run(string(point)+"/"+d.name, func(t *testing.T) {
+				t.Parallel()
+				v := newVictim(t, program)
+				v.queue = "outbox"
+				d.choose(t, v)
+				hits := 17
+				if point == failpoint.OutboxSaved || point == failpoint.SpoolSegmentDeleted {
+					hits = 2 // once a second
+				}
+				v.killed(t, point, count(1, 10), hits)
+			})
+		}
+	}
+}
+
+// killed kills the application at that point, so often, at different hits up to that number, lets it end,
+// and looks.
+func (v *victim) killed(t *testing.T, point failpoint.Point, kills, hits int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	const enough = 100_000 // writes: a queue removes what it has sent once a second
+	for round := range kills {
+		hit := 1 + (round*5+2)%hits
+		if !v.run(t, fmt.Sprintf("%s:%d=kill", point, hit), enough) {
+			t.Fatalf("the application was not killed at %s, hit %d", point, hit)
+		}
+	}
+	if v.run(t, "", 20) {
+		t.Fatal("the last run was killed")
+	}
+	v.check(t)
+}
+
+// run runs the application to its end, and reports whether it was killed.
+func (v *victim) run(t *testing.T, env string, writes int) (killed bool) {
+	t.Helper()
+	f := &v.fates
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	app := exec.CommandContext(ctx, program, folder, strconv.Itoa(writes))
-	app.Env = append(os.Environ(), failpoint.Env+"="+env, "CRASHAPP_STREAM="+config.Stream)
+	app := exec.CommandContext(ctx, v.program, v.folder, strconv.Itoa(writes))
+	app.Env = append(os.Environ(), failpoint.Env+"="+env, "CRASHAPP_STREAM="+v.stream.Stream, "CRASHAPP_QUEUE="+v.queue, "CRASHAPP_DATABASE="+v.database)
 	var said strings.Builder
 	app.Stderr = &said
 	out, err := app.StdoutPipe()
@@ -129,15 +199,16 @@ func (f *fates) run(t *testing.T, program, folder string, config rabbit.Config, 
 }
 
 // check compares the stream with the fates and the database.
-func (f *fates) check(t *testing.T, file string, config rabbit.Config) {
+func (v *victim) check(t *testing.T) {
 	t.Helper()
-	things, last := f.things(t, file)
+	f := &v.fates
+	things, last := v.things(t)
 	recorded := make(map[int64]bool)
 	ids := make(map[string]bool)
 	var seq uint64
 	var counted int64
 	holes := 0
-	for _, m := range readStream(t, config, 0) {
+	for _, m := range readStream(t, v.stream, 0) {
 		r, err := event.Decode(m.Payload)
 		if err != nil {
 			t.Fatal(err)
@@ -185,6 +256,8 @@ func (f *fates) check(t *testing.T, file string, config rabbit.Config) {
 	for id, point := range f.open {
 		switch {
 		case recorded[id] || !things[id]:
+		case v.queue == "outbox":
+			t.Errorf("thing %d is lost: it is committed, and with it were its records", id)
 		case slices.Contains([]failpoint.Point{failpoint.EmitSynced, failpoint.EmitReturned}, point):
 			t.Errorf("thing %d is lost: its records were synced when the application was killed", id)
 		default: // the window between COMMIT and the sync of the spool
@@ -199,30 +272,24 @@ func (f *fates) check(t *testing.T, file string, config rabbit.Config) {
 }
 
 // things gives the ids in the database, and the counter.
-func (f *fates) things(t *testing.T, file string) (ids map[int64]bool, counter int64) {
+func (v *victim) things(t *testing.T) (ids map[int64]bool, counter int64) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file)
+	db, err := gorm.Open(v.dial, &gorm.Config{Logger: logger.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	rows, err := db.QueryContext(t.Context(), "SELECT id FROM things")
-	if err != nil {
+	if raw, err := db.DB(); err == nil {
+		defer raw.Close()
+	}
+	var all []int64
+	if err := db.Table("things").Pluck("id", &all).Error; err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
 	ids = make(map[int64]bool)
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			t.Fatal(err)
-		}
+	for _, id := range all {
 		ids[id] = true
 	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.QueryRowContext(t.Context(), "SELECT n FROM counters").Scan(&counter); err != nil {
+	if err := db.Table("counters").Select("n").Row().Scan(&counter); err != nil {
 		t.Fatal(err)
 	}
 	return ids, counter

@@ -1,11 +1,12 @@
 // Command crashapp is an audited application for crash tests, which kill it: it writes through GORM
-// into SQLite, and its records go through a spool and a relay to RabbitMQ.
+// into a database, and its records go through a spool or an outbox and a relay to RabbitMQ.
 //
 //	crashapp FOLDER WRITES    write so many things and wait until all records are confirmed
 //
-// RABBITMQ_STREAM_URI and CRASHAPP_STREAM say where to. It prints a line before each write and one when
-// it has returned, which tell a reader what must have been recorded, what must not, and what nobody
-// can know:
+// RABBITMQ_STREAM_URI and CRASHAPP_STREAM say where to. CRASHAPP_QUEUE is spool or outbox. CRASHAPP_DATABASE
+// is the database's kind and address, such as "postgres host=…"; without it the database is SQLite in the
+// folder. It prints a line before each write and one when it has returned, which tell a reader what must have
+// been recorded, what must not, and what nobody can know:
 //
 //	begin ID       the transaction that makes thing ID, and counts, is about to begin
 //	commit ID      it has returned success
@@ -21,13 +22,17 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/glebarez/sqlite"
+	"gorm.io/driver/mysql"
+	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
 	"github.com/gormtrail/audit"
+	"github.com/gormtrail/audit/outbox"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -66,49 +71,107 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	target.Stream = os.Getenv("CRASHAPP_STREAM")
-	quiet := slog.New(slog.DiscardHandler)
-	queue, err := spool.Open(filepath.Join(folder, "spool"), spool.Config{
-		Logger: quiet, SegmentBytes: 4 << 10, MaxBytes: 64 << 20, Retention: -1, CommitTimeout: time.Minute,
-	})
+	db, err := open(filepath.Join(folder, "app.db"))
 	if err != nil {
 		return err
 	}
-	carrier, err := relay.Start(queue, rabbit.Dialer(target), relay.Config{
-		Logger: quiet, MinPause: time.Millisecond, MaxPause: 100 * time.Millisecond, Linger: -1,
-	})
+	var q *queue
+	switch kind := os.Getenv("CRASHAPP_QUEUE"); kind {
+	case "", "spool":
+		q, err = newSpool(filepath.Join(folder, "spool"), target)
+	case "outbox":
+		q, err = newOutbox(ctx, db, target)
+	default:
+		err = fmt.Errorf("CRASHAPP_QUEUE is %q, want spool or outbox", kind)
+	}
 	if err != nil {
 		return err
 	}
-	db, err := open(filepath.Join(folder, "app.db"), queue)
-	if err != nil {
+	if err := audited(db, q.config); err != nil {
 		return err
 	}
 	if err := work(db, writes); err != nil {
 		return err
 	}
-	if err := carrier.Flush(ctx); err != nil {
+	if err := q.relay.Flush(ctx); err != nil {
 		return err
 	}
-	fmt.Println("end", queue.Stats().Pending)
-	return errors.Join(carrier.Shutdown(ctx), queue.Close())
+	if err := errors.Join(q.relay.Shutdown(ctx), q.close()); err != nil {
+		return err
+	}
+	pending, err := q.pending()
+	fmt.Println("end", pending)
+	return err
 }
 
-// open opens the database, audited.
-func open(file string, sink audit.Sink) (*gorm.DB, error) {
-	db, err := gorm.Open(sqlite.Open("file:"+file+"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)"),
-		&gorm.Config{Logger: logger.Discard})
+var quiet = slog.New(slog.DiscardHandler)
+
+// queue is a spool or an outbox, with its relay.
+type queue struct {
+	config  audit.Config // has the sink
+	relay   *relay.Service
+	pending func() (int64, error) // once it is closed
+	close   func() error
+}
+
+var relayConfig = relay.Config{Logger: quiet, MinPause: time.Millisecond, MaxPause: 100 * time.Millisecond, Linger: -1}
+
+func newSpool(folder string, target rabbit.Config) (*queue, error) {
+	s, err := spool.Open(folder, spool.Config{
+		Logger: quiet, SegmentBytes: 4 << 10, MaxBytes: 64 << 20, Retention: -1, CommitTimeout: time.Minute,
+	})
 	if err != nil {
 		return nil, err
 	}
-	if err := db.AutoMigrate(&Thing{}, &Counter{}); err != nil {
+	service, err := relay.Start(s, rabbit.Dialer(target), relayConfig)
+	pending := func() (int64, error) { return int64(s.Stats().Pending), nil } //nolint:gosec // not that many
+	return &queue{audit.Config{Sink: s}, service, pending, s.Close}, err
+}
+
+func newOutbox(ctx context.Context, db *gorm.DB, target rabbit.Config) (*queue, error) {
+	o, err := outbox.New(db, outbox.Config{Logger: quiet, Strict: true})
+	if err != nil {
 		return nil, err
 	}
-	registry := audit.NewRegistry()
+	q, err := o.Queue(ctx, outbox.QueueConfig{MinPoll: time.Millisecond, MaxPoll: 10 * time.Millisecond, Takeover: 10 * time.Millisecond})
+	if err != nil {
+		return nil, err
+	}
+	service, err := relay.Start(q, rabbit.Dialer(target), relayConfig)
+	pending := func() (int64, error) {
+		stats, err := o.Stats(ctx)
+		return stats.Pending, err
+	}
+	return &queue{audit.Config{TxSink: o, Policy: audit.Strict}, service, pending, q.Close}, err
+}
+
+// open opens the database.
+func open(file string) (*gorm.DB, error) {
+	dialector := sqlite.Open("file:" + file + "?_pragma=busy_timeout(60000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)&_txlock=immediate")
+	if kind, address, ok := strings.Cut(os.Getenv("CRASHAPP_DATABASE"), " "); ok {
+		switch kind {
+		case "postgres":
+			dialector = postgres.Open(address)
+		case "mysql":
+			dialector = mysql.Open(address)
+		default:
+			return nil, fmt.Errorf("CRASHAPP_DATABASE is of the kind %q, want postgres or mysql", kind)
+		}
+	}
+	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		return nil, err
+	}
+	return db, db.AutoMigrate(&Thing{}, &Counter{})
+}
+
+// audited puts the plugin into the database.
+func audited(db *gorm.DB, config audit.Config) error {
+	config.Registry, config.Scope, config.Logger = audit.NewRegistry(), audit.ScopeAll, quiet
 	// db.Use returns the mistakes of all registrations.
-	_ = registry.Register(&Thing{})
-	_ = registry.Register(&Counter{})
-	config := audit.Config{Sink: sink, Scope: audit.ScopeAll, Registry: registry, Logger: slog.New(slog.DiscardHandler)}
-	return db, db.Use(audit.New(config))
+	_ = config.Registry.Register(&Thing{})
+	_ = config.Registry.Register(&Counter{})
+	return db.Use(audit.New(config))
 }
 
 // errBack rolls a transaction back.

@@ -25,6 +25,8 @@ type Point string
 
 // The places, in the order in which a record passes them.
 const (
+	OutboxInserted Point = "outbox.inserted" // the outbox's rows are in the transaction, which is not committed
+
 	CommitBefore Point = "commit.before" // the transaction's outermost COMMIT is next
 	CommitAfter  Point = "commit.after"  // it has succeeded; the records are not yet handed to the sink
 
@@ -33,12 +35,13 @@ const (
 	EmitSynced   Point = "emit.synced"   // they are synced; the caller does not know it
 	EmitReturned Point = "emit.returned" // the caller is about to get success
 
-	RelayClaimed     Point = "relay.claimed"      // a relay has read records that wait
 	RelaySeqAssigned Point = "relay.seq_assigned" // an outbox relay has stored their send sequence
+	RelayClaimed     Point = "relay.claimed"      // a relay has read records that wait
 	PubSent          Point = "pub.sent"           // they were handed to the broker's client
 	PubConfirmed     Point = "pub.confirmed"      // the broker has confirmed; the queue does not know it
 
 	SpoolAcked          Point = "spool.acked"           // the queue knows it, the mark may not be on the disk
+	OutboxSaved         Point = "outbox.saved"          // the outbox's mark is in the database, the rows are still there
 	SpoolSegmentDeleted Point = "spool.segment_deleted" // an acknowledged segment, or outbox rows, were removed
 
 	ConsReceived Point = "cons.received" // a consumer has read records
@@ -55,8 +58,8 @@ const (
 // Points gives all places, in the order in which a record passes them.
 func Points() []Point {
 	return []Point{
-		CommitBefore, CommitAfter, EmitEnqueued, EmitWritten, EmitSynced, EmitReturned,
-		RelayClaimed, RelaySeqAssigned, PubSent, PubConfirmed, SpoolAcked, SpoolSegmentDeleted,
+		OutboxInserted, CommitBefore, CommitAfter, EmitEnqueued, EmitWritten, EmitSynced, EmitReturned,
+		RelaySeqAssigned, RelayClaimed, PubSent, PubConfirmed, SpoolAcked, OutboxSaved, SpoolSegmentDeleted,
 		ConsReceived, BulkSent, BulkAcked, DLQWritten, OffsetStored, SealLeaf, SealCheckpoint, WatermarkPublished,
 	}
 }

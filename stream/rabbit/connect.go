@@ -17,7 +17,7 @@ const closeTimeout = 2 * time.Second
 
 // connect gives an environment of the client on the first host that answers. Its owner closes it with
 // abandon.
-func connect(ctx context.Context, c Config) (*client.Environment, error) {
+func connect(ctx context.Context, c Config) (*environment, error) {
 	forwardLogs()
 	var errs []error
 	for _, host := range c.hosts() {
@@ -25,13 +25,13 @@ func connect(ctx context.Context, c Config) (*client.Environment, error) {
 			errs = append(errs, err)
 			continue
 		}
-		env, err := await(ctx, func() (*client.Environment, error) {
+		env, err := await(ctx, func() (*environment, error) {
 			env, err := client.NewEnvironment(c.options(host))
 			if err != nil && env != nil {
 				_ = env.Close()
 			}
-			return env, err
-		}, abandon)
+			return &environment{Environment: env}, err
+		}, (*environment).abandon)
 		if err != nil {
 			return nil, c.explain("connect", err)
 		}
@@ -95,11 +95,6 @@ func await[T any](ctx context.Context, f func() (T, error), discard func(T)) (T,
 		var none T
 		return none, fmt.Errorf("no answer: %w", context.Cause(ctx))
 	}
-}
-
-// abandon closes env without waiting.
-func abandon(env *client.Environment) {
-	go func() { _ = env.Close() }()
 }
 
 // closeWithin runs f in the background and waits for its end, but not longer than closeTimeout.

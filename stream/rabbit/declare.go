@@ -111,7 +111,7 @@ func do(ctx context.Context, config Config, what string, f func(env *client.Envi
 	if err != nil {
 		return err
 	}
-	_, err = await(ctx, func() (struct{}, error) { return struct{}{}, f(env, config.Stream) }, func(struct{}) {})
-	closeWithin(func() { _ = env.Close() })
+	_, err = ask(ctx, env, func() (struct{}, error) { return struct{}{}, f(env.Environment, config.Stream) }, func(struct{}) {})
+	closeWithin(env.close)
 	return config.explain(what, err)
 }

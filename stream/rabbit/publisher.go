@@ -29,7 +29,7 @@ type Publisher struct {
 	failing
 
 	config   Config
-	env      *client.Environment
+	env      *environment
 	producer *client.Producer
 
 	frames  chan []stream.Message // to the sending goroutine, which may block in a write
@@ -69,9 +69,9 @@ func NewPublisher(ctx context.Context, config Config, producerName string) (*Pub
 		SetQueueSize(stream.MaxUnconfirmed + 2*frameMessages).
 		// The owner watches over the confirms; this only bounds the client's memory of them.
 		SetConfirmationTimeOut(time.Minute)
-	producer, err := await(ctx, func() (*client.Producer, error) { return env.NewProducer(config.Stream, options) }, func(*client.Producer) {})
+	producer, err := ask(ctx, env, func() (*client.Producer, error) { return env.NewProducer(config.Stream, options) }, func(*client.Producer) {})
 	if err != nil {
-		abandon(env)
+		env.abandon()
 		return nil, config.explain("write to stream "+config.Stream, err)
 	}
 	p := &Publisher{
@@ -274,7 +274,7 @@ func (p *Publisher) Close() error {
 			if !lost {
 				_ = p.producer.Close()
 			}
-			_ = p.env.Close()
+			p.env.close()
 			p.ended.Wait()
 		})
 	})

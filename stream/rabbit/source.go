@@ -25,7 +25,7 @@ const (
 type Source struct {
 	config   Config
 	group    string
-	env      *client.Environment
+	env      *environment
 	consumer *client.Consumer
 
 	messages chan stream.Message
@@ -68,7 +68,7 @@ func NewSource(ctx context.Context, config Config, group string, options stream.
 	}
 	consumer, err := s.subscribe(ctx, options)
 	if err != nil {
-		abandon(env)
+		env.abandon()
 		return nil, err
 	}
 	s.consumer = consumer
@@ -141,7 +141,7 @@ func (s *Source) subscribe(ctx context.Context, options stream.SourceOptions) (*
 		}
 		settings.SetOffset(start)
 	}
-	consumer, err := await(ctx, func() (*client.Consumer, error) {
+	consumer, err := ask(ctx, s.env, func() (*client.Consumer, error) {
 		return s.env.NewConsumer(s.config.Stream, s.handle, settings)
 	}, func(*client.Consumer) { s.fail(stream.ErrClosed) })
 	if err != nil {
@@ -337,7 +337,7 @@ func (s *Source) call(ctx context.Context, what string, f func() (int64, error))
 	case <-ctx.Done():
 		return 0, fmt.Errorf("rabbit: %s: %w", what, ctx.Err())
 	}
-	value, err := await(ctx, func() (int64, error) {
+	value, err := ask(ctx, s.env, func() (int64, error) {
 		defer func() { <-s.calls }()
 		return f()
 	}, func(int64) {})
@@ -368,7 +368,7 @@ func (s *Source) Close() error {
 		s.fail(stream.ErrClosed)
 		closeWithin(func() {
 			_ = s.consumer.Close()
-			_ = s.env.Close()
+			s.env.close()
 			s.ended.Wait()
 		})
 	})
