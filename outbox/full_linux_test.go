@@ -64,7 +64,7 @@ func TestWriteTx_tableFull(t *testing.T) {
 			t.Parallel()
 			place := []func(t *testing.T, d database) room{fullSQLite, fullPostgres, fullMariaDB}[i](t, d)
 			for name, policy := range map[string]audit.Policy{"continue": audit.Continue, "strict": audit.Strict} {
-				t.Run(name, func(t *testing.T) { //nolint:paralleltest // they share the room
+				t.Run(name, func(t *testing.T) {
 					tableFull(t, d, place, policy)
 				})
 			}

@@ -3,12 +3,15 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"testing"
 	"time"
 
+	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/tcpproxy"
+	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
@@ -60,6 +63,56 @@ func TestRabbitMQ_streamDeleted(t *testing.T) {
 	}
 	rabbittest.Declare(t, config, rabbit.Limits{})
 	d.verify()
+}
+
+// TestRabbitMQ_streamDeleted_isFilledAgain: the stream had confirmed records that nobody has read; the spool
+// still has them.
+func TestRabbitMQ_streamDeleted_isFilledAgain(t *testing.T) {
+	t.Parallel()
+	config := rabbittest.Config(t)
+	if err := rabbit.Declare(t.Context(), config, rabbit.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	queue := openSpool(t, t.TempDir())
+	service := start(t, queue, rabbit.Dialer(config), fast())
+	write(t, queue, records(1, 300)...)
+	flush(t, service)
+	if err := rabbit.Delete(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	write(t, queue, records(301, 310)...)
+	waitFor(t, "the missing stream", func() bool { return errors.Is(service.Stats().LastError, stream.ErrNotExist) })
+	rabbittest.Declare(t, config, rabbit.Limits{})
+	flush(t, service)
+
+	again, err := queue.Refill(1, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	sender, err := relay.New(again, rabbit.Dialer(config), fast())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := sender.Run(ctx); err != nil || ctx.Err() != nil {
+		t.Fatal(err, ctx.Err())
+	}
+	seen := make(map[string]bool)
+	for _, m := range readStream(t, config, 310) {
+		r, err := event.Decode(m.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("id-%d", r.Seq); r.LogID != want || r.ProducerID != queue.Producer() || seen[r.LogID] {
+			t.Errorf("%s of %s with the sequence %d, seen before: %t", r.LogID, r.ProducerID, r.Seq, seen[r.LogID])
+		}
+		seen[r.LogID] = true
+	}
+	if len(seen) != 310 {
+		t.Errorf("%d records, want 310", len(seen))
+	}
 }
 
 // TestRabbitMQ_superStream_connectionLost: all partitions are lost at once, again and again.
