@@ -62,17 +62,18 @@ func (s *Store) selected(ctx context.Context, q store.Query, use func(sel select
 // indexed runs search on a text index that is up to date. done is false if that cannot be had: the answer would
 // not be complete.
 func (s *Store) indexed(ctx context.Context, search func() error) (done bool, err error) {
-	if err = s.text.index.catchUp(ctx, false); err == nil {
+	late := s.text.index.catchUp(ctx, false)
+	if late == nil {
 		if err = search(); !errors.Is(err, errBehind) {
 			s.text.failing.Store(false)
 			return true, err
 		}
 	}
 	if ctx.Err() != nil {
-		return true, fmt.Errorf("catch up the text index: %w", err)
+		return true, fmt.Errorf("catch up the text index: %w", errors.Join(ctx.Err(), late))
 	}
-	if !s.text.failing.Swap(true) {
-		s.cfg.Logger.WarnContext(ctx, "sqlstore: text index cannot catch up, text is found by reading all records", slog.Any("error", err))
+	if late != nil && !s.text.failing.Swap(true) {
+		s.cfg.Logger.WarnContext(ctx, "sqlstore: text index cannot catch up, text is found by reading all records", slog.Any("error", late))
 	}
 	return false, nil
 }
