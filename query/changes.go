@@ -14,6 +14,9 @@ import (
 // checkpointNow is the checkpoint behind everything that is there.
 const checkpointNow = "now"
 
+// maxCheckpoint bounds a checkpoint in bytes: that of OpenSearch names every month that it has.
+const maxCheckpoint = 6000
+
 // changesAnswer is the body of /changes/.
 type changesAnswer struct {
 	Results []json.RawMessage `json:"results"`
@@ -26,7 +29,7 @@ type changesAnswer struct {
 
 func changesParams() []param {
 	return []param{
-		text("after", "next of an answer; now for the end; from the beginning if it is missing", MaxValueLength),
+		text("after", "next of an answer; now for the end; from the beginning if it is missing", maxCheckpoint),
 		integer("limit", "largest number of records", store.DefaultChangesSize, 1, store.MaxSize),
 	}
 }
@@ -80,7 +83,7 @@ func (p *parser) checkpoint(name string) string {
 }
 
 func validCheckpoint(v string) bool {
-	return v != "" && len(v) <= MaxValueLength && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' })
+	return v != "" && len(v) <= maxCheckpoint && !strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // feedFailed answers for an error of a feed, whose checkpoint the parameter or header had.

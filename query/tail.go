@@ -15,7 +15,7 @@ import (
 const tailPage = 100 // records in memory
 
 func tailParams() []param {
-	return []param{text("after", "begin behind this checkpoint; at the end if it is missing. The header Last-Event-ID goes before it", MaxValueLength)}
+	return []param{text("after", "begin behind this checkpoint; at the end if it is missing. The header Last-Event-ID goes before it", maxCheckpoint)}
 }
 
 // tail sends records as they arrive, as server-sent events:
