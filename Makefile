@@ -18,6 +18,10 @@ test-short: ## the tests that need no server; lists those that did not run
 test-long: newest ## the full counts, all servers, and the newest dependencies
 	@scripts/test.sh long
 
+.PHONY: soak
+soak: ## the whole pipeline for SOAK (10m), with each part killed again and again
+	SOAK=$${SOAK:-10m} $(GO) test -tags soak -count=1 -timeout 0 -v ./internal/soak
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (10s)
 	@scripts/fuzz.sh
@@ -29,6 +33,10 @@ bench: services-start ## ratios against plain GORM, in this run, as a table
 .PHONY: bench-search
 bench-search: services-start ## searches in BENCH_RECORDS (1,000,000) records in each store, as a table
 	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/benchsearch -records $${BENCH_RECORDS:-1000000} -o docs/benchmarks-search.md
+
+.PHONY: bench-consumer
+bench-consumer: services-start ## the consumer against ready bulks, lag, and the time to the search; ARGS="-lag 100000"
+	@eval "$$(scripts/services.sh env)" && $(GO) run ./internal/benchconsumer -o docs/benchmarks-pipeline.md $(ARGS)
 
 .PHONY: bench-peers
 bench-peers: services-start ## the same for other libraries for GORM, which the Go module proxy must have

@@ -114,6 +114,14 @@ var importRules = []importRule{
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
 	},
 	{
+		pkg: "deadletter", reason: "knows the contracts of stream and store, not their clients",
+		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
+	},
+	{
+		pkg: "replay", reason: "knows the contracts of stream and store, not their clients",
+		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
+	},
+	{
 		pkg: "query", reason: "asks a store by its contract",
 		forbid: append([]string{gormio, rabbit, opensearch, otel, cobra, testingPkg, "github.com/coreos/", "github.com/go-jose/"}, drivers...),
 	},

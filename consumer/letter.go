@@ -126,14 +126,15 @@ func (c *Consumer) address(l letter) stream.Message {
 	properties := make(map[string]string, len(l.message.Properties)+5)
 	maps.Copy(properties, l.message.Properties)
 	properties[PropertyErrorType] = l.kind
-	properties[PropertyErrorReason] = reasonText(l.reason)
+	properties[PropertyErrorReason] = ReasonText(l.reason)
 	properties[PropertySourceStream] = c.cfg.Stream
 	properties[PropertySourceOffset] = strconv.FormatInt(l.message.Offset, 10)
 	properties[PropertyFirstFailed] = c.cfg.Now().UTC().Format(time.RFC3339Nano)
 	return stream.Message{ID: l.message.ID, Payload: l.message.Payload, Properties: properties}
 }
 
-func reasonText(err error) string {
+// ReasonText gives the text of err as it stands in PropertyErrorReason: UTF-8 of a bounded length.
+func ReasonText(err error) string {
 	if err == nil {
 		return "unknown"
 	}

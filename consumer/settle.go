@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/stream"
@@ -236,19 +235,5 @@ func (c *Consumer) tryWrite(ctx context.Context, docs []store.Doc) (results []st
 
 // decode makes a document of a message.
 func (c *Consumer) decode(m stream.Message) (store.Doc, error) {
-	if n := len(m.Payload); n > c.cfg.MaxMessageSize {
-		return store.Doc{}, fmt.Errorf("%w: it has %d bytes, want at most %d", errMessage, n, c.cfg.MaxMessageSize)
-	}
-	r, err := event.Decode(m.Payload)
-	if err != nil {
-		return store.Doc{}, err
-	}
-	encoded := m.Payload
-	if event.Foreign(m.Payload) {
-		if encoded, err = event.Encode(r); err != nil {
-			return store.Doc{}, err
-		}
-	}
-	r.IngestedAt, r.Stream, r.StreamOffset = c.cfg.Now().UTC(), c.cfg.Stream, m.Offset
-	return store.Doc{Record: r, Encoded: event.StampIngest(encoded, r.IngestedAt, r.Stream, r.StreamOffset)}, nil
+	return Document(m, c.cfg.Stream, c.cfg.Now(), c.cfg.MaxMessageSize)
 }

@@ -76,22 +76,28 @@ With --listen it answers
 }
 
 // pipelineConfig reads both ends from the environment; the error has all mistakes.
-func pipelineConfig(c *common, deadLetters string) (source, dead rabbit.Config, target opensearch.Config, err error) {
+func pipelineConfig(c *common, name string) (source, dead rabbit.Config, target opensearch.Config, err error) {
+	source, dead, err1 := deadLetters(c, name)
+	target, err2 := openSearchConfig(c)
+	return source, dead, target, errors.Join(err1, err2)
+}
+
+// deadLetters reads where the stream is, and that of the dead letters with this name.
+func deadLetters(c *common, name string) (source, dead rabbit.Config, err error) {
 	source, err1 := rabbit.ConfigFromEnv(c.getenv)
 	if source.Stream == "" {
 		source.Stream = rabbit.DefaultStream
 	}
-	target, err2 := openSearchConfig(c)
 	dead = source
-	dead.Stream, dead.Partitions = deadLetters, 0
-	var err3 error
+	dead.Stream, dead.Partitions = name, 0
+	var err2 error
 	switch {
-	case deadLetters == "" || len(deadLetters) > 255:
-		err3 = fmt.Errorf("--dead-letters is %q, want a name of 1 to 255 bytes", deadLetters)
-	case deadLetters == source.Stream:
-		err3 = fmt.Errorf("--dead-letters is %q, which is the stream itself: want another name", deadLetters)
+	case name == "" || len(name) > 255:
+		err2 = fmt.Errorf("--dead-letters is %q, want a name of 1 to 255 bytes", name)
+	case name == source.Stream:
+		err2 = fmt.Errorf("--dead-letters is %q, which is the stream itself: want another name", name)
 	}
-	return source, dead, target, errors.Join(err1, err2, err3)
+	return source, dead, errors.Join(err1, err2)
 }
 
 func (f consumeFlags) validate() error {

@@ -108,7 +108,7 @@ func (p Program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%w; %s --help lists the flags", err, cmd.CommandPath())
 	})
-	root.AddCommand(p.consume(c), p.setup(c), p.serve(c), p.token(c), p.relay(c), p.tail(c), p.version())
+	root.AddCommand(p.consume(c), p.setup(c), p.serve(c), p.token(c), p.relay(c), p.tail(c), p.dlq(c), p.replay(c), p.version())
 	return root
 }
 

@@ -12,6 +12,12 @@
 //	commit ID      it has returned success
 //	rollback ID    it was rolled back
 //	end PENDING    all is done, so many records are not confirmed
+//	account JSON   the numbers of the spool, once a second, if CRASHAPP_BOOK is set
+//
+// For a soak there are more variables, of the spool: CRASHAPP_BOOK names a file to which each record is written
+// before it is handed to the spool, as "issue JSON", and when the spool has taken it, as "kept ID"; CRASHAPP_RATE
+// is how many things are written in a second at most, and CRASHAPP_SPOOL_BYTES how large the spool may become.
+// SIGTERM ends the writing early.
 package main
 
 import (
@@ -20,9 +26,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/glebarez/sqlite"
@@ -71,6 +79,10 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	target.Stream = os.Getenv("CRASHAPP_STREAM")
+	soak, err := soakFromEnv()
+	if err != nil {
+		return err
+	}
 	db, err := open(filepath.Join(folder, "app.db"))
 	if err != nil {
 		return err
@@ -78,7 +90,7 @@ func run(ctx context.Context) (err error) {
 	var q *queue
 	switch kind := os.Getenv("CRASHAPP_QUEUE"); kind {
 	case "", "spool":
-		q, err = newSpool(filepath.Join(folder, "spool"), target)
+		q, err = newSpool(filepath.Join(folder, "spool"), target, soak)
 	case "outbox":
 		q, err = newOutbox(ctx, db, target)
 	default:
@@ -90,7 +102,9 @@ func run(ctx context.Context) (err error) {
 	if err := audited(db, q.config); err != nil {
 		return err
 	}
-	if err := work(db, writes); err != nil {
+	working, cancel := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer cancel()
+	if err := work(working, db, writes, soak.pause); err != nil {
 		return err
 	}
 	if err := q.relay.Flush(ctx); err != nil {
@@ -116,16 +130,20 @@ type queue struct {
 
 var relayConfig = relay.Config{Logger: quiet, MinPause: time.Millisecond, MaxPause: 100 * time.Millisecond, Linger: -1}
 
-func newSpool(folder string, target rabbit.Config) (*queue, error) {
+func newSpool(folder string, target rabbit.Config, soak soak) (*queue, error) {
 	s, err := spool.Open(folder, spool.Config{
-		Logger: quiet, SegmentBytes: 4 << 10, MaxBytes: 64 << 20, Retention: -1, CommitTimeout: time.Minute,
+		Logger: quiet, SegmentBytes: 4 << 10, MaxBytes: soak.spoolBytes, SoftBytes: soak.softBytes, Retention: -1, CommitTimeout: time.Minute,
 	})
 	if err != nil {
 		return nil, err
 	}
 	service, err := relay.Start(s, rabbit.Dialer(target), relayConfig)
+	if err != nil {
+		return nil, err
+	}
+	sink, stop, err := soak.sink(s, service)
 	pending := func() (int64, error) { return int64(s.Stats().Pending), nil }
-	return &queue{audit.Config{Sink: s}, service, pending, s.Close}, err
+	return &queue{audit.Config{Sink: sink}, service, pending, func() error { stop(); return s.Close() }}, err
 }
 
 func newOutbox(ctx context.Context, db *gorm.DB, target rabbit.Config) (*queue, error) {
@@ -177,13 +195,16 @@ func audited(db *gorm.DB, config audit.Config) error {
 // errBack rolls a transaction back.
 var errBack = errors.New("rolled back")
 
-func work(db *gorm.DB, writes int) error {
+func work(ctx context.Context, db *gorm.DB, writes int, pause time.Duration) error {
 	var last int64
 	if err := db.Model(&Thing{}).Select("COALESCE(MAX(id), 0)").Scan(&last).Error; err != nil {
 		return err
 	}
 	first := last + 1000 - last%1000 // ids of a process before that were not committed are not used again
-	for id := first; id < first+int64(writes); id++ {
+	for id := first; id < first+int64(writes) && ctx.Err() == nil; id++ {
+		if pause > 0 {
+			time.Sleep(pause)
+		}
 		fmt.Println("begin", id)
 		err := db.Transaction(func(tx *gorm.DB) error {
 			if err := tx.Create(&Thing{ID: id, Name: "thing"}).Error; err != nil {

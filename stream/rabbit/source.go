@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/rabbitmq/rabbitmq-stream-go-client/pkg/amqp"
 	client "github.com/rabbitmq/rabbitmq-stream-go-client/pkg/stream"
@@ -25,6 +26,7 @@ const (
 type Source struct {
 	config   Config
 	group    string
+	since    time.Time // where to begin, if it is not zero: see Since
 	env      *environment
 	consumer *client.Consumer
 
@@ -42,6 +44,10 @@ type Source struct {
 // NewSource makes a source for the stream. group is the name under which the server keeps the
 // committed offset. ctx is for connecting only.
 func NewSource(ctx context.Context, config Config, group string, options stream.SourceOptions) (*Source, error) {
+	return newSource(ctx, config, group, options, time.Time{})
+}
+
+func newSource(ctx context.Context, config Config, group string, options stream.SourceOptions, since time.Time) (*Source, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
@@ -63,7 +69,7 @@ func NewSource(ctx context.Context, config Config, group string, options stream.
 		return nil, err
 	}
 	s := &Source{
-		config: config, group: group, env: env, room: room{most: options.BufferBytes, made: make(chan struct{}, 1)},
+		config: config, group: group, since: since, env: env, room: room{most: options.BufferBytes, made: make(chan struct{}, 1)},
 		messages: make(chan stream.Message, options.Buffer), done: make(chan struct{}), calls: make(chan struct{}, 1),
 	}
 	consumer, err := s.subscribe(ctx, options)
@@ -155,6 +161,9 @@ func (s *Source) subscribe(ctx context.Context, options stream.SourceOptions) (*
 // does; stored + 1 need not exist.
 func (s *Source) start(ctx context.Context, options stream.SourceOptions) (client.OffsetSpecification, error) {
 	var begin client.OffsetSpecification
+	if !s.since.IsZero() {
+		return begin.Timestamp(s.since.UnixMilli()), nil
+	}
 	if options.StartAt != nil {
 		offset, ok, err := options.StartAt(ctx)
 		if err != nil {
@@ -382,6 +391,12 @@ func decode(offset int64, m *amqp.Message) stream.Message {
 		for _, section := range m.Data {
 			out.Payload = append(out.Payload, section...)
 		}
+	}
+	switch value := m.Value.(type) { // other producers may write the body as a value
+	case string:
+		out.Payload = []byte(value)
+	case []byte:
+		out.Payload = value
 	}
 	if m.Properties != nil && m.Properties.MessageID != nil {
 		out.ID = fmt.Sprint(m.Properties.MessageID)
