@@ -25,7 +25,8 @@ type User struct {
 func Users(ctx context.Context, s interface {
 	Searcher
 	Faceter
-}, q Query, size int) ([]User, Facet, error) {
+}, q Query, size int,
+) ([]User, Facet, error) {
 	facets, err := s.Facets(ctx, q, FacetRequest{Fields: []Field{FieldUserID}, Size: size})
 	if err != nil {
 		return nil, Facet{}, err

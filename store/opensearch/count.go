@@ -21,7 +21,7 @@ func (s *Store) counted(ctx context.Context, q store.Query) (store.Query, string
 }
 
 // aggregate runs a search that gives no records, and decodes its aggregations into v.
-func (s *Store) aggregate(ctx context.Context, target string, query object, aggs object, v any) error {
+func (s *Store) aggregate(ctx context.Context, target string, query, aggs object, v any) error {
 	answer, err := s.search(ctx, target, object{"query": query, "size": 0, "timeout": "10s", "track_total_hits": false, "aggs": aggs})
 	if err != nil {
 		return err

@@ -63,7 +63,9 @@ func TestOwnServer_faults(t *testing.T) { //nolint:paralleltest // the settings 
 	f.want(store.Transient)
 
 	t.Log("disk above the flood stage")
-	set := func(settings object) { onOwn(t, s, http.MethodPut, "/_cluster/settings", object{"transient": settings}) }
+	set := func(settings object) {
+		onOwn(t, s, http.MethodPut, "/_cluster/settings", object{"transient": settings})
+	}
 	const watermark = "cluster.routing.allocation.disk.watermark."
 	set(object{watermark + "low": "900tb", watermark + "high": "800tb", watermark + "flood_stage": "700tb"})
 	f.until(store.Environment)

@@ -38,8 +38,10 @@ func TestDeleteBefore_removesWholeMonthsOnly(t *testing.T) {
 	}
 	first := time.Date(2026, 8, 1, 0, 0, 0, 0, time.UTC)
 	want := []Month{
-		{first, august, false}, {first.AddDate(0, 1, 0), september, true},
-		{first.AddDate(0, 2, 0), october, false}, {first.AddDate(0, 3, 0), s.names.of(november), false},
+		{first, august, false},
+		{first.AddDate(0, 1, 0), september, true},
+		{first.AddDate(0, 2, 0), october, false},
+		{first.AddDate(0, 3, 0), s.names.of(november), false},
 	}
 	if diff := cmp.Diff(want, months); diff != "" {
 		t.Errorf("months (-want +got):\n%s", diff)

@@ -51,7 +51,10 @@ func testFeed(t *testing.T, b *bench) {
 	for _, q := range []store.Query{
 		{Filters: []store.Filter{{Field: store.FieldTenantID, Values: []string{"a"}}}},
 		{Filters: []store.Filter{{Field: store.FieldUsername, Values: []string{"NGUYEN"}, Not: true}}},
-		{Filters: changeFilters()[:1]}, {Text: "customer"}, {From: start.Add(time.Hour)}, {Text: "%"},
+		{Filters: changeFilters()[:1]},
+		{Text: "customer"},
+		{From: start.Add(time.Hour)},
+		{Text: "%"},
 	} {
 		var want []event.Record
 		for _, r := range records {
@@ -67,7 +70,7 @@ func testFeed(t *testing.T, b *bench) {
 
 // followAll follows the checkpoints until so many records have come: an open transaction of somebody else may
 // hold them up.
-func (b *bench) followAll(t *testing.T, after string, q store.Query, size int, want int) (seen []string, next string) {
+func (b *bench) followAll(t *testing.T, after string, q store.Query, size, want int) (seen []string, next string) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Minute)
 	ticker := time.NewTicker(20 * time.Millisecond)

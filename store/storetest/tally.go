@@ -29,7 +29,11 @@ func testCounts(t *testing.T, b *bench) {
 
 	rng := rand.New(rand.NewPCG(3, 5))
 	queries := []store.Query{
-		{}, {Text: "customer"}, {Text: "%"}, {Text: " "}, {From: start, To: start},
+		{},
+		{Text: "customer"},
+		{Text: "%"},
+		{Text: " "},
+		{From: start, To: start},
 		{Filters: []store.Filter{{Field: store.FieldUsername, Values: []string{"nguyen"}}}},
 		{Filters: changeFilters()[1:2], Text: "customer"},
 	}
@@ -224,7 +228,18 @@ func checkNarrower(t *testing.T, b *bench, q store.Query, total store.Total, r e
 
 func testFacetPrefix(t *testing.T, b *bench, oracle *Memory) {
 	for _, r := range []store.FacetRequest{
-		{Size: 1}, {Size: 2}, {Prefix: "C"}, {Prefix: "nguy"}, {Prefix: "NGUYỄN"}, {Prefix: "4"}, {Prefix: "192."}, {Prefix: "2001:"}, {Prefix: "i"}, {Prefix: ".*"}, {Prefix: "user:"}, {Prefix: "("},
+		{Size: 1},
+		{Size: 2},
+		{Prefix: "C"},
+		{Prefix: "nguy"},
+		{Prefix: "NGUYỄN"},
+		{Prefix: "4"},
+		{Prefix: "192."},
+		{Prefix: "2001:"},
+		{Prefix: "i"},
+		{Prefix: ".*"},
+		{Prefix: "user:"},
+		{Prefix: "("},
 		{Prefix: "no value begins so"},
 	} {
 		r.Fields = store.FacetFields()
