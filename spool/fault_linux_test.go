@@ -200,7 +200,7 @@ func TestStraceSweep(t *testing.T) {
 	}
 	upTo, step := 30, 23
 	if long() {
-		upTo, step = 120, 1
+		upTo, step = 120, 5
 	}
 	for _, call := range []string{"fdatasync", "fsync", "pwrite64", "openat", "ftruncate", "unlinkat", "pread64"} {
 		for _, what := range []string{"error=EIO", "error=ENOSPC", "signal=KILL"} {
