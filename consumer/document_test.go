@@ -48,8 +48,8 @@ func fillMembers(size int) string {
 }
 
 // TestDocument_bombs: what is nested too deeply or too large is refused before any value of it is read.
-func TestDocument_bombs(t *testing.T) {
-	for name, text := range bombs() { //nolint:paralleltest // it looks at the memory of the process
+func TestDocument_bombs(t *testing.T) { //nolint:paralleltest // it looks at the memory of the process
+	for name, text := range bombs() {
 		payload := []byte(text)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

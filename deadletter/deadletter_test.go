@@ -402,7 +402,7 @@ func TestNew_namesMistakes(t *testing.T) {
 	}
 	b := setup(t)
 	b.letter(1, "refused", "mapping", record(t, 1))
-	reader, err := deadletter.New(func(ctx context.Context, from int64) (deadletter.Source, error) {
+	reader, err := deadletter.New(func(ctx context.Context, _ int64) (deadletter.Source, error) {
 		return b.stream.Source(ctx, "dlq", stream.SourceOptions{})
 	}, nil, deadletter.Config{})
 	if err != nil {

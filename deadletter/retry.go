@@ -83,17 +83,18 @@ const (
 )
 
 func (t *try) add(ctx context.Context, l Letter, m stream.Message) error {
-	err := error(errCut)
-	if !l.Cut {
-		var doc store.Doc
-		m.Offset = max(l.Offset, 0)
-		if doc, err = consumer.Document(m, l.Stream, t.box.cfg.Now(), t.box.cfg.MaxMessageSize); err == nil {
-			t.letters, t.docs, t.size = append(t.letters, l), append(t.docs, doc), t.size+len(doc.Encoded)
-			return nil
-		}
+	if l.Cut {
+		t.report.Undecodable++
+		return t.failed(ctx, l, typeUndecodable, errCut)
 	}
-	t.report.Undecodable++
-	return t.failed(ctx, l, typeUndecodable, err)
+	m.Offset = max(l.Offset, 0)
+	doc, err := consumer.Document(m, l.Stream, t.box.cfg.Now(), t.box.cfg.MaxMessageSize)
+	if err != nil {
+		t.report.Undecodable++
+		return t.failed(ctx, l, typeUndecodable, err)
+	}
+	t.letters, t.docs, t.size = append(t.letters, l), append(t.docs, doc), t.size+len(doc.Encoded)
+	return nil
 }
 
 func (t *try) failed(ctx context.Context, l Letter, kind string, why error) error {

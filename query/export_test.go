@@ -96,7 +96,7 @@ func idsOf(t *testing.T, format, body string) []string {
 func TestExport_isTheSearch(t *testing.T) {
 	t.Parallel()
 	all := seed(1203)
-	eachStore(t, all, func(t *testing.T, s store.Searcher, real bool) {
+	eachStore(t, all, func(t *testing.T, s store.Searcher, _ bool) {
 		server := serveApp(t, s)
 		a := newApp(t, s)
 		var want []string

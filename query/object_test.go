@@ -30,7 +30,7 @@ func raw(v string) json.RawMessage {
 }
 
 // add takes the changes as field, old, new.
-func (s *story) add(action event.Action, change func(*event.Record), changes ...string) *event.Record {
+func (s *story) add(action event.Action, change func(*event.Record), changes ...string) {
 	n := len(s.records)
 	r := event.Record{
 		LogID: fmt.Sprintf("s%02d", n), Timestamp: noon.Add(time.Duration(n) * time.Minute), Action: action, TenantID: "acme",
@@ -44,7 +44,6 @@ func (s *story) add(action event.Action, change func(*event.Record), changes ...
 		change(&r)
 	}
 	s.records = append(s.records, r)
-	return &s.records[n]
 }
 
 func dependent(id string) func(*event.Record) {

@@ -42,7 +42,7 @@ func openStream(t *testing.T, server *httptest.Server, token, params, lastID str
 	if lastID != "" {
 		r.Header.Set("Last-Event-ID", lastID)
 	}
-	answer, err := server.Client().Do(r)
+	answer, err := server.Client().Do(r) //nolint:bodyclose // by close, below
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -234,7 +234,7 @@ func (r *run) forget(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	at := time.Now
+	at := time.Now //nolint:forbidigo // the default of the clock that the consumer was given
 	if r.cfg.Consumer.Now != nil {
 		at = r.cfg.Consumer.Now
 	}

@@ -23,7 +23,7 @@ func Intervals() []Interval { return []Interval{Minute, Hour, Day, Week, Month, 
 // longest gives how long an interval lasts at most.
 func (i Interval) longest() time.Duration {
 	const day = 24 * time.Hour
-	switch i {
+	switch i { //nolint:exhaustive // the longest is what is left
 	case Minute:
 		return time.Minute
 	case Hour:
@@ -41,7 +41,7 @@ func (i Interval) longest() time.Duration {
 // start gives the start of the interval with t, in the zone of t.
 func (i Interval) start(t time.Time) time.Time {
 	y, m, d := t.Date()
-	switch i {
+	switch i { //nolint:exhaustive // a day begins where it is
 	case Minute, Hour:
 		start := t.Add(-i.since(t))
 		if changed, _ := t.ZoneBounds(); !changed.IsZero() && start.Before(changed) {
@@ -60,8 +60,7 @@ func (i Interval) start(t time.Time) time.Time {
 
 // next gives the start of the interval behind the one that starts at t.
 func (i Interval) next(t time.Time) time.Time {
-	switch i {
-	case Minute, Hour:
+	if i == Minute || i == Hour {
 		next := t.Add(i.longest() - i.since(t))
 		if _, changed := t.ZoneBounds(); !changed.IsZero() && next.After(changed) {
 			next = changed

@@ -85,7 +85,7 @@ func plainSearchText(r event.Record) string {
 		value(decode(c.Old))
 		value(decode(c.New))
 	}
-	value(map[string]any(r.Extra))
+	value(r.Extra)
 	return strings.Join(words, " ")
 }
 

@@ -101,7 +101,7 @@ func run(ctx context.Context, args []string) error {
 		document.WriteByte('\n')
 		document.Write(old[i:])
 	}
-	return os.WriteFile(b.out, document.Bytes(), 0o644) //nolint:gosec // a document for all
+	return os.WriteFile(b.out, document.Bytes(), 0o644)
 }
 
 // byHand begins the part of the document that is not made here.

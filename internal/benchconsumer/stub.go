@@ -62,7 +62,7 @@ func serveStub(ctx context.Context, out io.Writer) error {
 // startStub starts the server as a process of its own, so that its work is not counted.
 func startStub(ctx context.Context) (address string, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, os.Args[0], stubArgument) //nolint:gosec // this program
+	cmd := exec.CommandContext(ctx, os.Args[0], stubArgument)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		cancel()

@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string) error {
 	if *out == "" {
 		return nil
 	}
-	return os.WriteFile(*out, document.Bytes(), 0o644) //nolint:gosec // a document for all
+	return os.WriteFile(*out, document.Bytes(), 0o644)
 }
 
 const introduction = `# Benchmarks of searches
@@ -68,7 +68,7 @@ machine shows most in the p99.
 `
 
 func measure(ctx context.Context, w io.Writer, o options) (err error) {
-	fmt.Fprintf(w, introduction, o.records, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load()) //nolint:errcheck // a buffer, and people
+	fmt.Fprintf(w, introduction, o.records, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
 	measured := 0
 	for _, s := range stores() {
 		if !strings.Contains(","+o.stores+",", ","+s.name+",") {

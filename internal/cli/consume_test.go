@@ -189,9 +189,9 @@ func (r *rig) count(t *testing.T, upTo int64) int {
 
 // neverAhead looks from outside whether an offset that was committed, or is in the checkpoint, has passed
 // something that is not in the index.
-func (r *rig) neverAhead(t *testing.T, group string, records []int64) {
+func (r *rig) neverAhead(t *testing.T, records []int64) {
 	t.Helper()
-	for name, offset := range r.known(t, group) {
+	for name, offset := range r.known(t) {
 		want := 0
 		for _, at := range records {
 			if at <= offset {
@@ -205,9 +205,9 @@ func (r *rig) neverAhead(t *testing.T, group string, records []int64) {
 }
 
 // known gives the offsets that the broker and the store know.
-func (r *rig) known(t *testing.T, group string) map[string]int64 {
+func (r *rig) known(t *testing.T) map[string]int64 {
 	t.Helper()
-	s, err := rabbit.NewSource(t.Context(), r.source, group, stream.SourceOptions{
+	s, err := rabbit.NewSource(t.Context(), r.source, consumer.DefaultGroup, stream.SourceOptions{
 		StartAt: func(context.Context) (int64, bool, error) { return 1 << 40, true, nil }, // reads nothing
 	})
 	if err != nil {
@@ -223,7 +223,7 @@ func (r *rig) known(t *testing.T, group string) map[string]int64 {
 		known["committed"] = offset
 	}
 	wait(t, "an answer about the checkpoint", func() bool { // an index that was made a moment ago gives a 503
-		saved, ok, err := r.store.Load(t.Context(), r.source.Stream, group)
+		saved, ok, err := r.store.Load(t.Context(), r.source.Stream, consumer.DefaultGroup)
 		if ok {
 			known["checkpoint"] = saved.Offset
 		}
@@ -256,7 +256,7 @@ func TestConsume_killed(t *testing.T) {
 		cmd := consume()
 		g.waitHeld(t)
 		kill(t, cmd)
-		r.neverAhead(t, consumer.DefaultGroup, records)
+		r.neverAhead(t, records)
 	}
 	before := r.count(t, 1<<40)
 	if before >= n {
@@ -266,7 +266,7 @@ func TestConsume_killed(t *testing.T) {
 	cmd := consume()
 	wait(t, "all are in the index", func() bool { return r.count(t, 1<<40) >= n })
 	terminate(t, cmd)
-	r.neverAhead(t, consumer.DefaultGroup, records)
+	r.neverAhead(t, records)
 	ids := r.found(t)
 	for i, id := range ids {
 		if id != fmt.Sprintf("id-%06d", i) {
@@ -276,7 +276,7 @@ func TestConsume_killed(t *testing.T) {
 	if len(ids) != n {
 		t.Errorf("found %d records, want %d", len(ids), n)
 	}
-	for name, offset := range r.known(t, consumer.DefaultGroup) {
+	for name, offset := range r.known(t) {
 		if offset < records[n-1] {
 			t.Errorf("%s is %d in the end, want %d", name, offset, records[n-1])
 		}
@@ -310,11 +310,11 @@ func TestConsume_terminated_finishesTheBulk(t *testing.T) {
 	if log := stderr.String(); !strings.Contains(log, "consumer has stopped") {
 		t.Errorf("log:\n%s", log)
 	}
-	known := r.known(t, consumer.DefaultGroup)
+	known := r.known(t)
 	if at := known["committed"]; at < records[0] {
 		t.Errorf("what was written is not committed: %v", known)
 	}
-	r.neverAhead(t, consumer.DefaultGroup, records)
+	r.neverAhead(t, records)
 	cmd, _ = child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--watermarks=false")
 	wait(t, "all are in the index", func() bool { return r.count(t, 1<<40) == 100 })
 	terminate(t, cmd)

@@ -256,7 +256,7 @@ func (s *screen) show(p replay.Progress) {
 	if s.out == nil {
 		if time.Since(s.said) >= sayEvery {
 			s.said = time.Now()
-			s.log.Info("replays", slog.Int64("offset", p.Offset), slog.Int64("of", p.Last), slog.Int64("read", p.Read), slog.Int64("stored", p.Stored), //nolint:sloglint // there is no context here
+			s.log.Info("replays", slog.Int64("offset", p.Offset), slog.Int64("of", p.Last), slog.Int64("read", p.Read), slog.Int64("stored", p.Stored),
 				slog.Int64("duplicates", p.Duplicates), slog.Int64("conflicts", p.Conflicts), slog.Int64("poison", p.Poison()))
 		}
 		return
@@ -281,6 +281,6 @@ func (s *screen) refused(r replay.Refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refusal++; s.refusal <= sayRefusals {
-		s.log.Warn("message cannot be stored", slog.Int64("offset", r.Offset), slog.String("type", r.Type)) //nolint:sloglint // there is no context here
+		s.log.Warn("message cannot be stored", slog.Int64("offset", r.Offset), slog.String("type", r.Type))
 	}
 }

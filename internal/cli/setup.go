@@ -94,7 +94,7 @@ func runSetup(ctx context.Context, c *common, f setupFlags, out io.Writer) error
 		err = setupStream(ctx, rabbit.WatermarksOf(source), rabbit.WatermarkLimits, say)
 	}
 	err2 := setupOpenSearch(ctx, to, say)
-	return errors.Join(err, err2, retention(ctx, to, f, time.Now(), say)) //nolint:forbidigo // the command's own clock
+	return errors.Join(err, err2, retention(ctx, to, f, time.Now(), say))
 }
 
 // retention removes old months, or has the server do it.

@@ -160,7 +160,7 @@ func TestConsume_killedAtEachStep(t *testing.T) {
 			if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
 				t.Fatalf("%s, hit %d: %v\n%v", c.point, hit, err, cmd.Stderr)
 			}
-			r.neverAhead(t, consumer.DefaultGroup, records)
+			r.neverAhead(t, records)
 			r.lettersNotBehind(t, others)
 		}
 	}
@@ -178,7 +178,7 @@ func TestConsume_killedAtEachStep(t *testing.T) {
 		t.Errorf("found %d records, want %d", len(ids), len(records))
 	}
 	r.lettersNotBehind(t, others)
-	if known := r.known(t, consumer.DefaultGroup); known["checkpoint"] < records[len(records)-1] || known["committed"] < known["checkpoint"] {
+	if known := r.known(t); known["checkpoint"] < records[len(records)-1] || known["committed"] < known["checkpoint"] {
 		t.Errorf("in the end %v, want %d", known, records[len(records)-1])
 	}
 }
@@ -215,7 +215,7 @@ func (r *rig) publishFrom(t *testing.T, from, count int) {
 // passed it.
 func (r *rig) lettersNotBehind(t *testing.T, others []int64) {
 	t.Helper()
-	known := r.known(t, consumer.DefaultGroup)
+	known := r.known(t)
 	buried := make(map[string]bool)
 	for _, m := range rabbittest.Messages(t, r.dead) {
 		buried[m.Properties[consumer.PropertySourceOffset]] = true
@@ -254,7 +254,7 @@ func TestConsume_ofAnAccountThatMayOnlyRead(t *testing.T) {
 			t.Errorf("life %d:\n%s", life, log)
 		}
 	}
-	if known := r.known(t, consumer.DefaultGroup); len(known) != 2 {
+	if known := r.known(t); len(known) != 2 {
 		t.Errorf("known offsets: %v, want both", known)
 	}
 }

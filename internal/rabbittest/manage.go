@@ -33,7 +33,7 @@ func Manage(t testing.TB, method, path, body string) (answer string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was read to its end
 	data, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -28,18 +28,18 @@ func testFeed(t *testing.T, b *bench) {
 	slices.SortFunc(records, func(x, y event.Record) int { return store.PositionOf(y).Compare(store.PositionOf(x)) })
 	half := len(records) / 2
 	b.write(t, docs(t, records[:half])...)
-	seen, next := b.followAll(t, empty.Next, store.Query{}, 7, half)
+	seen, next := b.followAll(t, empty.Next, 7, half)
 	wantSet(t, "the first half", records[:half], seen)
-	fromNow, _ := b.followAll(t, first, store.Query{}, 7, half)
+	fromNow, _ := b.followAll(t, first, 7, half)
 	wantSet(t, "from what was now before", records[:half], fromNow)
 	now, err := b.Store.Now(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.write(t, docs(t, records[half:])...)
-	seen, next = b.followAll(t, next, store.Query{}, 7, len(records)-half)
+	seen, next = b.followAll(t, next, 7, len(records)-half)
 	wantSet(t, "the second half", records[half:], seen)
-	fromNow, _ = b.followAll(t, now, store.Query{}, 1000, len(records)-half)
+	fromNow, _ = b.followAll(t, now, 1000, len(records)-half)
 	wantSet(t, "from now", records[half:], fromNow)
 	again, last := b.follow(t, next, store.Query{}, 7)
 	wantSet(t, "nothing new", nil, again)
@@ -70,14 +70,14 @@ func testFeed(t *testing.T, b *bench) {
 
 // followAll follows the checkpoints until so many records have come: an open transaction of somebody else may
 // hold them up.
-func (b *bench) followAll(t *testing.T, after string, q store.Query, size, want int) (seen []string, next string) {
+func (b *bench) followAll(t *testing.T, after string, size, want int) (seen []string, next string) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Minute)
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		var some []string
-		some, after = b.follow(t, after, q, size)
+		some, after = b.follow(t, after, store.Query{}, size)
 		if seen = append(seen, some...); len(seen) >= want || time.Now().After(deadline) {
 			return seen, after
 		}
@@ -164,7 +164,7 @@ func testFeedConcurrent(t *testing.T, b *bench, after string) {
 	for err := range failed {
 		t.Error(err)
 	}
-	rest, _ := b.followAll(t, after, store.Query{}, 13, len(want)-len(seen))
+	rest, _ := b.followAll(t, after, 13, len(want)-len(seen))
 	seen = append(seen, rest...)
 	wantSet(t, "while others write", want, seen)
 }
