@@ -43,10 +43,10 @@ type Config struct {
 	//
 	// Defaults to a second.
 	Interval time.Duration
-	// Refused, if it is set, is told of each message that cannot be stored.
+	// Refused, if it is set, is told of each message that cannot be stored, one after the other.
 	Refused func(Refusal)
-	// Consumer is how batches are made and troubles are waited for. Stream, Group, Checkpoints, Watermarks
-	// and Partition are set by Run.
+	// Consumer is how batches are made and troubles are waited for. Stream, Group, Checkpoints, Watermarks,
+	// AcceptPoison and Partition are set by Run.
 	Consumer consumer.Config
 }
 
@@ -89,6 +89,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Interval == 0 {
 		c.Interval = time.Second
+	}
+	if c.Consumer.Now == nil {
+		c.Consumer.Now = time.Now
 	}
 	if c.Consumer.Logger == nil {
 		c.Consumer.Logger = slog.Default()

@@ -33,6 +33,7 @@ func Run(ctx context.Context, open OpenFunc, to consumer.Store, cfg Config) (Rep
 	settings := cfg.Consumer
 	settings.Stream, settings.Group, settings.CommitInterval = cfg.Stream, cfg.group(), cfg.Interval
 	settings.Checkpoints, settings.Watermarks, settings.Partition = cfg.Checkpoints, nil, true
+	settings.AcceptPoison = forever // what cannot be stored is only counted, and stays on the stream
 	c, err := consumer.New(r.dial, to, r, settings)
 	if err != nil {
 		return r.report, err
@@ -70,6 +71,8 @@ type run struct {
 	nothing bool  // there is nothing in the part
 	finish  context.CancelFunc
 	stats   func() consumer.Stats
+
+	telling sync.Mutex // Config.Refused is called once at a time
 
 	mu        sync.Mutex
 	report    Report
@@ -145,6 +148,9 @@ func (r *run) load(ctx context.Context) (saved checkpoint.Checkpoint, ok bool, e
 	}
 }
 
+// forever is longer than a replay takes.
+const forever = 10 * 365 * 24 * time.Hour
+
 // chunk is how far behind Bounds.Last there may be messages.
 const chunk = 1 << 16
 
@@ -219,6 +225,8 @@ func (r *run) Append(_ context.Context, messages ...stream.Message) error {
 	if r.cfg.Refused == nil {
 		return nil
 	}
+	r.telling.Lock()
+	defer r.telling.Unlock()
 	for _, m := range messages {
 		refusal := Refusal{Offset: -1, Type: m.Properties[consumer.PropertyErrorType], Reason: m.Properties[consumer.PropertyErrorReason]}
 		_, _ = fmt.Sscan(m.Properties[consumer.PropertySourceOffset], &refusal.Offset)
@@ -234,11 +242,7 @@ func (r *run) forget(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	at := time.Now //nolint:forbidigo // the default of the clock that the consumer was given
-	if r.cfg.Consumer.Now != nil {
-		at = r.cfg.Consumer.Now
-	}
-	err := r.cfg.Checkpoints.Save(ctx, checkpoint.Checkpoint{Stream: r.cfg.Stream, Group: r.cfg.group(), Offset: -1, At: at().UTC()})
+	err := r.cfg.Checkpoints.Save(ctx, checkpoint.Checkpoint{Stream: r.cfg.Stream, Group: r.cfg.group(), Offset: -1, At: r.cfg.Consumer.Now().UTC()})
 	if err != nil {
 		r.cfg.Consumer.Logger.WarnContext(ctx, "the end of the replay is not kept; the next one of this part needs Restart", slog.Any("error", err))
 	}

@@ -214,18 +214,23 @@ func TestRun_whatTheStreamLostIsSaid(t *testing.T) {
 type stopping struct {
 	*storetest.Memory
 
-	stop  func()
+	stop func()
+
+	mu    sync.Mutex // several bulks are written at the same time
 	calls int
 	at    int
 }
 
 func (s *stopping) Write(ctx context.Context, docs []store.Doc) ([]store.Result, error) {
+	s.mu.Lock()
 	s.calls++
-	if s.calls%5 == 2 {
+	call, last := s.calls, s.calls == s.at
+	s.mu.Unlock()
+	if call%5 == 2 {
 		return nil, errors.New("connection reset")
 	}
 	results, err := s.Memory.Write(ctx, docs)
-	if s.calls == s.at {
+	if last {
 		s.stop()
 	}
 	return results, err
@@ -302,6 +307,26 @@ func (f *failing) Read(ctx context.Context, limit int) ([]stream.Message, error)
 		return nil, stream.ErrClosed
 	}
 	return f.Source.Read(ctx, limit)
+}
+
+// TestRun_mostlyGarbage: a consumer would stop and ask; a replay only counts what stays on the stream.
+func TestRun_mostlyGarbage(t *testing.T) {
+	t.Parallel()
+	b := setup(t, 10)
+	p, err := b.stream.Publisher(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for i := range 1000 {
+		if err := p.Publish(t.Context(), []stream.Message{{Seq: uint64(i + 1), Payload: []byte("garbage")}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := replay.Run(t.Context(), b.open, storetest.NewMemory(), b.config(replay.Config{End: true}))
+	if err != nil || report.Undecodable != 1001 || report.Stored != 9 {
+		t.Errorf("%+v %v", report, err)
+	}
 }
 
 func TestRun_conflictsAndProgress(t *testing.T) {
