@@ -19,7 +19,7 @@ func messagesAt(offsets ...int64) (all []stream.Message) {
 }
 
 func batchOf(messages []stream.Message) *batch {
-	return &batch{messages: messages, bytes: sizeOf(messages), marks: make([]mark, len(messages))}
+	return newBatch(messages)
 }
 
 // TestWindow_random settles batches in random order, by parts, and compares with what a naive one would say.

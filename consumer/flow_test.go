@@ -561,3 +561,51 @@ func TestRun_alarms_nameTheCommand(t *testing.T) {
 		}
 	}
 }
+
+// gated is a store whose first write waits until so many others have ended.
+type gated struct {
+	*target
+
+	calls atomic.Int64
+	other chan struct{}
+}
+
+func (s *gated) Write(ctx context.Context, docs []store.Doc) ([]store.Result, error) {
+	if s.calls.Add(1) == 1 {
+		<-s.other
+		return s.target.Write(ctx, docs)
+	}
+	results, err := s.target.Write(ctx, docs)
+	for _, d := range docs {
+		if d.Record.LogID == "id-2" {
+			close(s.other)
+		}
+	}
+	return results, err
+}
+
+// TestRun_sameLogID_theFirstIsStored: several batches are written at a time, and yet a record that comes later
+// with the log_id of another one cannot take its place.
+func TestRun_sameLogID_theFirstIsStored(t *testing.T) {
+	t.Parallel()
+	b := newBench()
+	to := &gated{target: b.store, other: make(chan struct{})}
+	forged := []byte(strings.Replace(string(payload(t, 1)), `"customer"`, `"forged"`, 1))
+	publish(t, b.stream, payload(t, 1), forged, payload(t, 2))
+	b.config.BatchSize, b.config.MaxInFlight = 1, 3
+	dial := func(ctx context.Context) (consumer.Source, error) {
+		return b.stream.Source(ctx, group, stream.SourceOptions{})
+	}
+	c, err := consumer.New(dial, to, b.letters, b.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, c)
+	wait(t, "everything is settled", func() bool { s := c.Stats(); return s.Stored+s.Duplicates == 3 })
+	stop()
+	b.store.mu.Lock()
+	defer b.store.mu.Unlock()
+	if got := b.store.stored["id-1"].ObjectType; got != "customer" {
+		t.Errorf("stored is the one of type %q, want the first, customer", got)
+	}
+}

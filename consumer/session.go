@@ -82,7 +82,7 @@ func (s *session) read(alive context.Context, pauses *backoff) error {
 			failpoint.Hit(failpoint.ConsReceived)
 			pauses.failures = 0
 			s.c.notices.over("source")
-			b := &batch{messages: messages, bytes: sizeOf(messages), marks: make([]mark, len(messages))}
+			b := newBatch(messages)
 			s.window.add(b)
 			s.note()
 			select {

@@ -25,6 +25,9 @@ func (s *session) settle(alive, work context.Context, b *batch) {
 	c := s.c
 	defer s.calm(alive, b)
 	todo := s.decodeAll(b)
+	if !s.window.inTurn(alive, b) {
+		return
+	}
 	heldBack := false // by the guard
 	for len(todo) > 0 {
 		if !c.gate.enter(alive) {
@@ -54,18 +57,23 @@ func (s *session) settle(alive, work context.Context, b *batch) {
 		c.complain(alive, t)
 	}
 	s.window.settle(b, len(b.messages))
+	close(b.finished)
 }
 
 // decodeAll makes documents of the messages.
 func (s *session) decodeAll(b *batch) []pending {
 	todo := make([]pending, len(b.messages))
+	ids := make(map[string]struct{}, len(b.messages))
 	for i, m := range b.messages {
 		todo[i] = pending{at: i, message: m}
 		todo[i].doc, todo[i].bad = s.c.decode(m)
 		if todo[i].bad == nil {
 			b.marks[i] = markOf(todo[i].doc.Record)
+			ids[todo[i].doc.Record.LogID] = struct{}{}
 		}
 	}
+	b.ids = ids
+	close(b.decoded)
 	return todo
 }
 

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/gormtrail/audit/stream"
@@ -14,9 +15,20 @@ type batch struct {
 	marks    []mark // one for each message
 	troubled bool   // its last attempt failed; its writer uses it
 
+	ids      map[string]struct{} // the log_ids, once it is decoded
+	decoded  chan struct{}       // closed then
+	finished chan struct{}       // closed when all of it is settled
+
 	// Guarded by window.mu.
 	settled int // so many of its first messages are in the store or in the dead letters
 	taken   int // so many of them were given out by settledNow
+}
+
+func newBatch(messages []stream.Message) *batch {
+	return &batch{
+		messages: messages, bytes: sizeOf(messages), marks: make([]mark, len(messages)),
+		decoded: make(chan struct{}), finished: make(chan struct{}),
+	}
 }
 
 // window holds what was read and not yet settled, in the order of the stream: batches may be written in
@@ -63,6 +75,41 @@ func (w *window) add(b *batch) {
 	w.batches = append(w.batches, b)
 	w.held += len(b.messages)
 	w.bytes += b.bytes
+}
+
+// inTurn waits until no batch before b is being written that has a record with a log_id of b: of records with the
+// same log_id the one that came first is stored, and the others are what is in conflict with it. It reports
+// false if alive ends before.
+func (w *window) inTurn(alive context.Context, b *batch) bool {
+	w.mu.Lock()
+	before := slices.Clone(w.batches[:max(0, slices.Index(w.batches, b))])
+	w.mu.Unlock()
+	for _, e := range before {
+		select {
+		case <-e.decoded: // a writer has it: batches are taken in their order
+		case <-alive.Done():
+			return false
+		}
+		if !e.shares(b) {
+			continue
+		}
+		select {
+		case <-e.finished:
+		case <-alive.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// shares reports whether two batches have a log_id in common.
+func (b *batch) shares(other *batch) bool {
+	for id := range b.ids {
+		if _, ok := other.ids[id]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // settle says that the first n messages of the batch are settled.

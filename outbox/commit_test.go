@@ -35,7 +35,11 @@ type armed struct {
 }
 
 func (a *armed) WriteTx(ctx context.Context, conn gorm.ConnPool, records []event.Record) error {
-	err := a.Outbox.WriteTx(ctx, conn, records)
+	return a.WriteEncodedTx(ctx, conn, records, nil)
+}
+
+func (a *armed) WriteEncodedTx(ctx context.Context, conn gorm.ConnPool, records []event.Record, encoded [][]byte) error {
+	err := a.Outbox.WriteEncodedTx(ctx, conn, records, encoded)
 	a.near()
 	return err
 }
