@@ -76,7 +76,7 @@ func TestBroker(t *testing.T) { //nolint:paralleltest // counts all goroutines
 		config.ConnectTimeout = time.Second
 		d := deliver(t, config, config, impatient())
 		d.write(1000)
-		d.moving()
+		d.moved()
 		broker.Pause(name)
 		defer broker.Resume(name)
 		d.write(count(10_000, 50_000)) // goes on as if nothing was
@@ -101,7 +101,7 @@ func TestBroker(t *testing.T) { //nolint:paralleltest // counts all goroutines
 		config := streams[3]
 		d := deliver(t, config, config, impatient())
 		d.write(1000)
-		d.moving()
+		d.moved()
 		broker.Run(name, "rabbitmqctl", "-q", "set_disk_free_limit", "9999GB")
 		defer broker.Run(name, "rabbitmqctl", "-q", "set_disk_free_limit", "50MB")
 		d.write(count(5000, 50_000))
@@ -119,7 +119,7 @@ func TestBroker(t *testing.T) { //nolint:paralleltest // counts all goroutines
 		config := streams[4]
 		d := deliver(t, config, config, fast())
 		d.write(1000)
-		d.moving()
+		d.moved()
 		// Writes beyond that size fail, as on a full disk; the broker ends by it.
 		pid := strings.Trim(broker.Run(name, "rabbitmqctl", "-q", "eval", "os:getpid()."), "\" \n")
 		broker.Run(name, "prlimit", "--pid="+pid, "--fsize=3000000:")

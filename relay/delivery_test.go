@@ -135,7 +135,13 @@ func (d *delivery) during(n int, fault func()) {
 // idOf gives the log_id of a writer's record.
 func idOf(writer, n int) string { return fmt.Sprintf("w%d-%07d", writer, n) }
 
-// moving waits until something more is confirmed.
+// moved waits until something is confirmed.
+func (d *delivery) moved() {
+	d.t.Helper()
+	waitFor(d.t, "the first confirm", func() bool { return d.spool.Acknowledged() > 0 })
+}
+
+// moving waits until something more is confirmed: something must be writing meanwhile.
 func (d *delivery) moving() {
 	d.t.Helper()
 	acknowledged := d.spool.Acknowledged()
