@@ -13,6 +13,7 @@ import (
 	"github.com/gormtrail/audit/checkpoint"
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/memory"
 )
@@ -104,10 +105,10 @@ func TestCheckpoint_watermarkAndMissing(t *testing.T) {
 	b, notes := newBench(), &book{}
 	publish(t, b.stream, sent(t, 1, 2, 3)...)
 	c, _ := b.startWith(t, notes)
-	wait(t, "the producers know that all are there", func() bool { return notes.known().Indexed() == 3 })
+	await.Until(t, "the producers know that all are there", func() bool { return notes.known().Indexed() == 3 })
 
 	publish(t, b.stream, sent(t, 6, 7)...)
-	wait(t, "the gap is told", func() bool { return notes.known().Seen == 7 })
+	await.Until(t, "the gap is told", func() bool { return notes.known().Seen == 7 })
 	if d := cmp.Diff([]checkpoint.Range{{From: 4, To: 5}}, notes.known().Missing); d != "" || notes.known().Indexed() != 3 {
 		t.Errorf("indexed %d, missing (-want +got)\n%s", notes.known().Indexed(), d)
 	}
@@ -122,7 +123,7 @@ func TestCheckpoint_watermarkAndMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, b.stream, event.Stamp(data, "p", 8))
-	wait(t, "nothing is missing", func() bool { return notes.known().Indexed() == 8 })
+	await.Until(t, "nothing is missing", func() bool { return notes.known().Indexed() == 8 })
 	if s := c.Stats(); s.MissingRecords != 0 || s.LostRecords != 1 || s.SequenceGaps != 1 {
 		t.Errorf("missing %d, lost %d, gaps %d, want 0, 1, 1", s.MissingRecords, s.LostRecords, s.SequenceGaps)
 	}
@@ -134,7 +135,7 @@ func TestCheckpoint_offsetMovedForward_nothingIsSkipped(t *testing.T) {
 	b, notes := newBench(), &book{}
 	publish(t, b.stream, sent(t, 1, 2)...)
 	c, stop := b.startWith(t, notes)
-	wait(t, "the first are done", func() bool { return c.Stats().Stored == 2 })
+	await.Until(t, "the first are done", func() bool { return c.Stats().Stored == 2 })
 	stop()
 	publish(t, b.stream, sent(t, 3, 4)...)
 	meddler, err := b.stream.Source(t.Context(), group, stream.SourceOptions{})
@@ -147,7 +148,7 @@ func TestCheckpoint_offsetMovedForward_nothingIsSkipped(t *testing.T) {
 	_ = meddler.Close()
 
 	c, _ = b.startWith(t, notes)
-	wait(t, "the others are stored", func() bool { return c.Stats().Stored == 2 })
+	await.Until(t, "the others are stored", func() bool { return c.Stats().Stored == 2 })
 	if got := len(b.store.ids()); got != 4 {
 		t.Errorf("%d records, want 4", got)
 	}
@@ -161,14 +162,14 @@ func TestCheckpoint_streamMadeAnew_isReadFromItsBeginning(t *testing.T) {
 	b, notes := newBench(), &book{}
 	publish(t, b.stream, sent(t, 1, 2, 3, 4, 5)...)
 	c, stop := b.startWith(t, notes)
-	wait(t, "all are done", func() bool { return c.Stats().Stored == 5 })
+	await.Until(t, "all are done", func() bool { return c.Stats().Stored == 5 })
 	stop()
 
 	b.stream = memory.New(memory.Config{})
 	publish(t, b.stream, sent(t, 8, 9)...)
 	c, stop = b.startWith(t, notes)
-	wait(t, "those of the new stream are stored", func() bool { return c.Stats().Stored == 2 })
-	wait(t, "what went with the old one is known", func() bool { return notes.known().Seen == 9 })
+	await.Until(t, "those of the new stream are stored", func() bool { return c.Stats().Stored == 2 })
+	await.Until(t, "what went with the old one is known", func() bool { return notes.known().Seen == 9 })
 	if d := cmp.Diff([]checkpoint.Range{{From: 6, To: 7}}, notes.known().Missing); d != "" {
 		t.Errorf("missing (-want +got)\n%s", d)
 	}
@@ -177,7 +178,7 @@ func TestCheckpoint_streamMadeAnew_isReadFromItsBeginning(t *testing.T) {
 	// The checkpoint is now one of the new stream.
 	publish(t, b.stream, sent(t, 10)...)
 	c, _ = b.startWith(t, notes)
-	wait(t, "the next is stored", func() bool { return c.Stats().Stored == 1 })
+	await.Until(t, "the next is stored", func() bool { return c.Stats().Stored == 1 })
 	if s := c.Stats(); s.Received != 1 {
 		t.Errorf("received %d, want 1", s.Received)
 	}
@@ -188,10 +189,10 @@ func TestCheckpoint_cannotBeSaved_recordsGoOn(t *testing.T) {
 	b, notes := newBench(), &book{fail: true}
 	publish(t, b.stream, sent(t, 1, 2)...)
 	c, _ := b.startWith(t, notes)
-	wait(t, "they are stored", func() bool { return c.Stats().Committed >= 1 })
-	wait(t, "failures are counted", func() bool { return c.Stats().CheckpointErrors > 0 })
+	await.Until(t, "they are stored", func() bool { return c.Stats().Committed >= 1 })
+	await.Until(t, "failures are counted", func() bool { return c.Stats().CheckpointErrors > 0 })
 	notes.failing(false)
-	wait(t, "the producers know without another record", func() bool { return notes.known().Indexed() == 2 })
+	await.Until(t, "the producers know without another record", func() bool { return notes.known().Indexed() == 2 })
 }
 
 func TestCheckpoint_partition_saysNothingOfMissing(t *testing.T) {
@@ -200,7 +201,7 @@ func TestCheckpoint_partition_saysNothingOfMissing(t *testing.T) {
 	b.config.Partition = true
 	publish(t, b.stream, sent(t, 2, 5, 9)...)
 	c, stop := b.startWith(t, notes)
-	wait(t, "all are done", func() bool { return c.Stats().Committed >= 2 })
+	await.Until(t, "all are done", func() bool { return c.Stats().Committed >= 2 })
 	stop()
 	if s := c.Stats(); s.SequenceGaps != 0 || s.MissingRecords != 0 || len(notes.told) != 0 {
 		t.Errorf("%d gaps, told %v", s.SequenceGaps, notes.told)
@@ -217,8 +218,8 @@ func TestCheckpoint_joinedLater(t *testing.T) {
 	publish(t, b.stream, sent(t, 1, 2, 3, 4)...)
 	b.stream.Truncate(2)
 	c, _ := b.startWith(t, notes)
-	wait(t, "the rest is done", func() bool { return c.Stats().Stored == 2 })
-	wait(t, "the producers know", func() bool { return notes.known().Indexed() == 4 })
+	await.Until(t, "the rest is done", func() bool { return c.Stats().Stored == 2 })
+	await.Until(t, "the producers know", func() bool { return notes.known().Indexed() == 4 })
 	if s := c.Stats(); s.SequenceGaps != 0 {
 		t.Errorf("%d gaps", s.SequenceGaps)
 	}
@@ -240,7 +241,7 @@ func TestCheckpoint_cannotBeLoaded(t *testing.T) {
 			b, notes := newBench(), &book{unreadable: 3, why: c.err}
 			publish(t, b.stream, sent(t, 1)...)
 			con, stop := b.startWith(t, notes)
-			wait(t, "it was stored", func() bool { return con.Stats().Stored == 1 })
+			await.Until(t, "it was stored", func() bool { return con.Stats().Stored == 1 })
 			stop()
 			if notes.loads != c.loads {
 				t.Errorf("asked %d times, want %d", notes.loads, c.loads)

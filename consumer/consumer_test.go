@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/memory"
@@ -189,22 +190,6 @@ func run(t *testing.T, c *consumer.Consumer) (stop func()) {
 	return stop
 }
 
-// wait waits until the condition holds.
-func wait(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("after 2 min still not: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // committed gives the offset that the stream knows, -1 if none.
 func (b *bench) committed(t *testing.T) int64 {
 	t.Helper()
@@ -231,7 +216,7 @@ func TestRun_storesAll_andCommits(t *testing.T) {
 	}
 	b.config.BatchSize = 100
 	c, stop := b.start(t)
-	wait(t, "all are committed", func() bool { return c.Stats().Committed >= 249 })
+	await.Until(t, "all are committed", func() bool { return c.Stats().Committed >= 249 })
 	if s := c.Stats(); s.State != consumer.StateRunning || s.Received != 250 || s.Stored != 250 || s.LastError != "" {
 		t.Errorf("stats: %+v", s)
 	}
@@ -250,7 +235,7 @@ func TestRun_storesAll_andCommits(t *testing.T) {
 	// Another run begins where this one has ended.
 	publish(t, b.stream, payload(t, 1000))
 	c, _ = b.start(t)
-	wait(t, "the new one is stored", func() bool { return c.Stats().Stored == 1 })
+	await.Until(t, "the new one is stored", func() bool { return c.Stats().Stored == 1 })
 	if s := c.Stats(); s.Received != 1 {
 		t.Errorf("read again: %+v", s)
 	}
@@ -272,8 +257,8 @@ func TestRun_garbage_isADeadLetter_andTheNextGoesOn(t *testing.T) {
 	publish(t, b.stream, garbage...)
 	publish(t, b.stream, payload(t, 2))
 	c, stop := b.start(t)
-	wait(t, "both records are stored", func() bool { return c.Stats().Stored == 2 })
-	wait(t, "the offset is behind the garbage", func() bool { return c.Stats().Committed >= int64(len(garbage))+1 })
+	await.Until(t, "both records are stored", func() bool { return c.Stats().Stored == 2 })
+	await.Until(t, "the offset is behind the garbage", func() bool { return c.Stats().Committed >= int64(len(garbage))+1 })
 	stop()
 	if s := c.Stats(); s.DeadLettered != int64(len(garbage)) || s.Undecodable != s.DeadLettered {
 		t.Errorf("stats: %+v", s)
@@ -316,7 +301,7 @@ func TestRun_everyStatus(t *testing.T) {
 			}
 			publish(t, b.stream, payload(t, 0), payload(t, 1), payload(t, 2))
 			run, stop := b.start(t)
-			wait(t, "all is committed", func() bool { return run.Stats().Committed >= 2 })
+			await.Until(t, "all is committed", func() bool { return run.Stats().Committed >= 2 })
 			stop()
 			letters := b.letters.all()
 			switch {
@@ -352,7 +337,7 @@ func TestRun_storeDown_offsetStays(t *testing.T) {
 			}
 			publish(t, b.stream, payload(t, 0), payload(t, 1), payload(t, 2))
 			c, stop := b.start(t)
-			wait(t, "it waits", func() bool { s := c.Stats(); return s.State == consumer.StateWaiting && s.Retries > 5 })
+			await.Until(t, "it waits", func() bool { s := c.Stats(); return s.State == consumer.StateWaiting && s.Retries > 5 })
 			if s := c.Stats(); s.Committed > 0 || !strings.Contains(s.LastError, "disk is full") || s.DeadLettered != 0 {
 				t.Errorf("stats: %+v", s)
 			}
@@ -364,7 +349,7 @@ func TestRun_storeDown_offsetStays(t *testing.T) {
 			down = false
 			mu.Unlock()
 			c, _ = b.start(t)
-			wait(t, "all is committed", func() bool { return c.Stats().Committed >= 2 })
+			await.Until(t, "all is committed", func() bool { return c.Stats().Committed >= 2 })
 			if got := b.store.ids(); len(got) != 3 {
 				t.Errorf("stored %v", got)
 			}
@@ -395,7 +380,7 @@ func TestRun_writeFails_orPanics_orAnswersShort_isTriedAgain(t *testing.T) {
 			b.store.fail = c.fail
 			publish(t, b.stream, payload(t, 0))
 			run, _ := b.start(t)
-			wait(t, "it is committed", func() bool { return run.Stats().Committed >= 0 })
+			await.Until(t, "it is committed", func() bool { return run.Stats().Committed >= 0 })
 			if got := b.store.ids(); len(got) != 1 {
 				t.Errorf("stored %v", got)
 			}
@@ -409,10 +394,10 @@ func TestRun_deadLettersDown_offsetStays(t *testing.T) {
 	b.letters.fail = func(n int) error { return map[bool]error{true: errors.New("broker refuses")}[n < 10] }
 	publish(t, b.stream, []byte("garbage"), payload(t, 1))
 	c, _ := b.start(t)
-	wait(t, "it waits", func() bool {
+	await.Until(t, "it waits", func() bool {
 		return strings.Contains(c.Stats().LastError, "broker refuses") || c.Stats().DeadLettered == 1
 	})
-	wait(t, "all is committed", func() bool { return c.Stats().Committed >= 1 })
+	await.Until(t, "all is committed", func() bool { return c.Stats().Committed >= 1 })
 	if n := len(b.letters.all()); n != 1 {
 		t.Errorf("%d letters", n)
 	}
@@ -433,7 +418,7 @@ func TestRun_deadLetterTooLarge_isCut(t *testing.T) {
 	}
 	publish(t, b.stream, []byte(strings.Repeat("x", limit)), []byte("small"))
 	run(t, c)
-	wait(t, "both are letters", func() bool { return c.Stats().DeadLettered == 2 })
+	await.Until(t, "both are letters", func() bool { return c.Stats().DeadLettered == 2 })
 	l := b.letters.all()[0]
 	if l.Properties["x-original-size"] != fmt.Sprint(limit) || len(l.Payload) == 0 || l.Properties["x-error-type"] != "undecodable" {
 		t.Errorf("letter has %d bytes, %v", len(l.Payload), l.Properties)
@@ -460,7 +445,7 @@ func TestRun_foreignRecord_isStoredAsOurs(t *testing.T) {
 	b := newBench()
 	publish(t, b.stream, []byte(`{"log_id":"py-1","timestamp":"2026-11-03 04:05:06","user_id":7,"action":"CREATE","object_type":"Customer","import_source":"a.xlsx"}`))
 	c, _ := b.start(t)
-	wait(t, "it is stored", func() bool { return c.Stats().Stored == 1 })
+	await.Until(t, "it is stored", func() bool { return c.Stats().Stored == 1 })
 	r := b.store.stored["py-1"]
 	if r.Action != event.ActionAdd || r.UserID != "7" || r.Extra["import_source"] != "a.xlsx" || r.SchemaVersion != event.SchemaVersion {
 		t.Errorf("got %+v", r)
@@ -472,17 +457,17 @@ func TestRun_connectionLost_nothingIsLost(t *testing.T) {
 	b := newBench()
 	b.stream.Refuse(errors.New("connection refused"))
 	c, stop := b.start(t)
-	wait(t, "it says why", func() bool {
+	await.Until(t, "it says why", func() bool {
 		s := c.Stats()
 		return s.State == consumer.StateConnecting && strings.Contains(s.LastError, "connection refused")
 	})
 	b.stream.Refuse(nil)
 	for n := range 20 {
 		publish(t, b.stream, payload(t, n))
-		wait(t, "it is stored", func() bool { return len(b.store.ids()) == n+1 })
+		await.Until(t, "it is stored", func() bool { return len(b.store.ids()) == n+1 })
 		b.stream.Disconnect()
 	}
-	wait(t, "it has come back", func() bool { return c.Stats().Reconnects >= 10 })
+	await.Until(t, "it has come back", func() bool { return c.Stats().Reconnects >= 10 })
 	stop()
 }
 
@@ -493,7 +478,7 @@ func TestRun_removedBeforeRead_raisesAlarm(t *testing.T) {
 		publish(t, b.stream, payload(t, n))
 	}
 	c, stop := b.start(t)
-	wait(t, "all is committed", func() bool { return c.Stats().Committed >= 9 })
+	await.Until(t, "all is committed", func() bool { return c.Stats().Committed >= 9 })
 	if s := c.Stats(); s.Gaps != 0 {
 		t.Errorf("too early: %+v", s)
 	}
@@ -505,7 +490,7 @@ func TestRun_removedBeforeRead_raisesAlarm(t *testing.T) {
 	last := b.stream.Messages()[19].Offset
 	b.stream.Truncate(last - 2)
 	c, stop = b.start(t)
-	wait(t, "the rest is stored", func() bool { return c.Stats().Stored == 3 })
+	await.Until(t, "the rest is stored", func() bool { return c.Stats().Stored == 3 })
 	stop()
 	// The stream has forgotten the offset with the messages, so all that is known is where it begins.
 	if s := c.Stats(); s.Gaps != 1 || s.Missing != last-2 {
@@ -548,7 +533,7 @@ func TestRun_committedOffsetIsBeforeTheStream_raisesAlarm(t *testing.T) {
 				t.Fatal(err)
 			}
 			run(t, run1)
-			wait(t, "it runs", func() bool { return run1.Stats().State == consumer.StateRunning })
+			await.Until(t, "it runs", func() bool { return run1.Stats().State == consumer.StateRunning })
 			if s := run1.Stats(); s.Gaps != c.gaps || s.Missing != c.missing {
 				t.Errorf("stats: %+v", s)
 			}
@@ -629,7 +614,7 @@ func TestRun_commitsRarely(t *testing.T) {
 		publish(t, b.stream, payload(t, n))
 	}
 	c, stop := b.start(t)
-	wait(t, "all are stored", func() bool { return c.Stats().Offset >= 49 })
+	await.Until(t, "all are stored", func() bool { return c.Stats().Offset >= 49 })
 	if s := c.Stats(); s.Committed != -1 {
 		t.Errorf("committed %d", s.Committed)
 	}
@@ -643,7 +628,7 @@ func TestRun_twice_isAnError(t *testing.T) {
 	t.Parallel()
 	b := newBench()
 	c, _ := b.start(t)
-	wait(t, "it runs", func() bool { return c.Stats().State == consumer.StateRunning })
+	await.Until(t, "it runs", func() bool { return c.Stats().State == consumer.StateRunning })
 	if err := c.Run(t.Context()); err == nil {
 		t.Error("no error")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/stream"
 )
@@ -148,7 +149,7 @@ func TestRun_anyOrder_offsetIsNeverAhead(t *testing.T) {
 				}
 				stop := run(t, c)
 				goal := int64(150 + to.dice(400))
-				wait(t, "some are settled", func() bool {
+				await.Until(t, "some are settled", func() bool {
 					s := c.Stats()
 					if s.Held > 150 {
 						t.Errorf("%d messages are held", s.Held)
@@ -203,12 +204,12 @@ func TestRun_firstBatchHangs_othersGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, c)
-	wait(t, "all others are stored", func() bool { return c.Stats().Stored == 70 }) // all the room but the first ten
+	await.Until(t, "all others are stored", func() bool { return c.Stats().Stored == 70 }) // all the room but the first ten
 	if s := c.Stats(); s.Offset != -1 || s.Committed != -1 || s.Held != 80 || s.Received != 80 {
 		t.Errorf("stats: %+v", s)
 	}
 	close(leave)
-	wait(t, "all are committed", func() bool { return c.Stats().Committed >= 99 })
+	await.Until(t, "all are committed", func() bool { return c.Stats().Committed >= 99 })
 	if s := c.Stats(); s.Held != 0 || s.HeldBytes != 0 {
 		t.Errorf("stats: %+v", s)
 	}
@@ -255,7 +256,7 @@ func TestRun_storeDown_memoryIsBounded(t *testing.T) {
 				publish(t, b.stream, payload(t, 1000+i))
 			}
 			run, _ := b.start(t)
-			wait(t, "it waits", func() bool {
+			await.Until(t, "it waits", func() bool {
 				s := run.Stats()
 				return s.State == consumer.StateWaiting && s.Retries > 300 && c.held(s)
 			})
@@ -263,7 +264,7 @@ func TestRun_storeDown_memoryIsBounded(t *testing.T) {
 				t.Errorf("stats: %+v", s)
 			}
 			down.Store(false)
-			wait(t, "all are stored", func() bool { return run.Stats().Committed >= n-1 })
+			await.Until(t, "all are stored", func() bool { return run.Stats().Committed >= n-1 })
 			if s := run.Stats(); s.Held != 0 || s.Stored != n || s.State != consumer.StateRunning {
 				t.Errorf("stats: %+v", s)
 			}
@@ -285,12 +286,12 @@ func TestRun_mostArePoison_isSuspended(t *testing.T) {
 		publish(t, b.stream, payload(t, n))
 	}
 	c, stop := b.start(t)
-	wait(t, "the first are stored", func() bool { return c.Stats().Committed >= 299 })
+	await.Until(t, "the first are stored", func() bool { return c.Stats().Committed >= 299 })
 	wrong.Store(true)
 	for n := range 1000 {
 		publish(t, b.stream, payload(t, 300+n))
 	}
-	wait(t, "it is suspended", func() bool {
+	await.Until(t, "it is suspended", func() bool {
 		s := c.Stats()
 		return s.State == consumer.StateSuspended && s.EnvironmentWaits == 0 && s.Retries > 5000
 	})
@@ -306,12 +307,12 @@ func TestRun_mostArePoison_isSuspended(t *testing.T) {
 
 	// Another one begins with the same, without the first hundred that would tell it.
 	c, stop = b.start(t)
-	wait(t, "it is suspended as well", func() bool { return c.Stats().State == consumer.StateSuspended })
+	await.Until(t, "it is suspended as well", func() bool { return c.Stats().State == consumer.StateSuspended })
 	if n := c.Stats().DeadLettered; n > 120 {
 		t.Errorf("%d dead letters", n)
 	}
 	wrong.Store(false) // somebody has mended it
-	wait(t, "all are committed", func() bool { s := c.Stats(); return s.Held == 0 && s.State == consumer.StateRunning })
+	await.Until(t, "all are committed", func() bool { s := c.Stats(); return s.Held == 0 && s.State == consumer.StateRunning })
 	somewhere := make(map[string]bool) // what was buried before it was committed may be stored as well
 	for _, id := range b.store.ids() {
 		somewhere[id] = true
@@ -341,7 +342,7 @@ func TestRun_mostArePoison_accepted(t *testing.T) {
 		publish(t, b.stream, []byte(fmt.Sprint("garbage ", n)))
 	}
 	c, _ := b.start(t)
-	wait(t, "all are dead letters", func() bool { return c.Stats().DeadLettered == 500 })
+	await.Until(t, "all are dead letters", func() bool { return c.Stats().DeadLettered == 500 })
 	if s := c.Stats(); s.State != consumer.StateRunning {
 		t.Errorf("stats: %+v", s)
 	}
@@ -358,7 +359,7 @@ func TestRun_fewerThanHalfArePoison_goesOn(t *testing.T) {
 		publish(t, b.stream, payload(t, n))
 	}
 	c, _ := b.start(t)
-	wait(t, "all are settled", func() bool { s := c.Stats(); return s.Stored == 300 && s.DeadLettered == 200 })
+	await.Until(t, "all are settled", func() bool { s := c.Stats(); return s.Stored == 300 && s.DeadLettered == 200 })
 }
 
 // reel is a source that gives what it was given, whatever order that has, and then nothing.
@@ -411,7 +412,7 @@ func TestRun_deliveredTenTimes_shuffled(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := run(t, c)
-	wait(t, "all are settled", func() bool { return c.Stats().Committed == 10*n-1 })
+	await.Until(t, "all are settled", func() bool { return c.Stats().Committed == 10*n-1 })
 	stop()
 	if s := c.Stats(); s.Stored != n || s.Duplicates != 9*n || s.DeadLettered != 0 || len(b.store.ids()) != n {
 		t.Errorf("stats: %+v", s)
@@ -440,10 +441,10 @@ func TestRun_clockJumps(t *testing.T) {
 	for n := range 200 {
 		publish(t, b.stream, sent(t, uint64(n+1))...)
 	}
-	wait(t, "all are committed", func() bool { return c.Stats().Stored == 200 && c.Stats().Held == 0 })
-	wait(t, "the producers know", func() bool { return notes.known().Indexed() == 200 })
+	await.Until(t, "all are committed", func() bool { return c.Stats().Stored == 200 && c.Stats().Held == 0 })
+	await.Until(t, "the producers know", func() bool { return notes.known().Indexed() == 200 })
 	publish(t, b.stream, []byte("garbage"))
-	wait(t, "it is buried", func() bool { return c.Stats().DeadLettered == 1 })
+	await.Until(t, "it is buried", func() bool { return c.Stats().DeadLettered == 1 })
 	stop()
 	for n := range 200 {
 		if r := b.store.stored[fmt.Sprintf("id-%d", n+1)]; !r.Timestamp.Equal(november.Add(time.Duration(n+1) * time.Millisecond)) {
@@ -468,7 +469,7 @@ func TestRun_behind_saysHowFar(t *testing.T) {
 		publish(t, b.stream, payload(t, n))
 	}
 	c, stop := b.start(t)
-	wait(t, "it is not behind", func() bool { s := c.Stats(); return s.Committed == 99 && s.Lag == 0 && s.LagAge == 0 })
+	await.Until(t, "it is not behind", func() bool { s := c.Stats(); return s.Committed == 99 && s.Lag == 0 && s.LagAge == 0 })
 	b.stream.Truncate(10)
 	if log.has("more than half") {
 		t.Error("too early")
@@ -477,16 +478,16 @@ func TestRun_behind_saysHowFar(t *testing.T) {
 	for n := range 200 {
 		publish(t, b.stream, payload(t, 100+n))
 	}
-	wait(t, "it is behind", func() bool { s := c.Stats(); return s.Lag >= 200 && s.Unread > 0.5 })
+	await.Until(t, "it is behind", func() bool { s := c.Stats(); return s.Lag >= 200 && s.Unread > 0.5 })
 	if s := c.Stats(); s.LagAge < 59*time.Second || s.LagAge > time.Minute || !s.LastRecord.Equal(november.Add(99*time.Millisecond)) {
 		t.Errorf("stats: %+v", s)
 	}
-	wait(t, "the alarm", func() bool { return log.has("more than half of what the stream keeps") })
+	await.Until(t, "the alarm", func() bool { return log.has("more than half of what the stream keeps") })
 	if err := c.Ready(100); err == nil {
 		t.Error("ready")
 	}
 	down.Store(false)
-	wait(t, "it has caught up", func() bool { return c.Stats().Lag == 0 && c.Ready(100) == nil })
+	await.Until(t, "it has caught up", func() bool { return c.Stats().Lag == 0 && c.Ready(100) == nil })
 	if err := c.Health(); err != nil {
 		t.Error(err)
 	}
@@ -518,7 +519,7 @@ func TestRun_oneReplica_isSaidOnce(t *testing.T) {
 		}
 		stop := run(t, c)
 		for n := range int64(3) {
-			wait(t, "it runs and has asked", func() bool {
+			await.Until(t, "it runs and has asked", func() bool {
 				s := c.Stats()
 				return s.State == consumer.StateRunning && s.Reconnects == n && s.Lag >= 0
 			})
@@ -540,13 +541,13 @@ func TestRun_alarms_nameTheCommand(t *testing.T) {
 	b.config.Now = func() time.Time { return november.Add(time.Minute) }
 	publish(t, b.stream, sent(t, 1, 2, 3)...)
 	c, stop := b.startWith(t, notes)
-	wait(t, "the first are committed", func() bool { return c.Stats().Committed == 2 })
+	await.Until(t, "the first are committed", func() bool { return c.Stats().Committed == 2 })
 	stop()
 	publish(t, b.stream, sent(t, 4, 5, 6, 7)...)
 	last := b.stream.Messages()[6].Offset
 	b.stream.Truncate(last)
 	c, stop = b.startWith(t, notes)
-	wait(t, "the rest is committed", func() bool { return c.Stats().Committed >= last })
+	await.Until(t, "the rest is committed", func() bool { return c.Stats().Committed >= last })
 	stop()
 	if s := c.Stats(); s.Gaps != 1 || s.Missing != last-3 || s.MissingRecords != 3 {
 		t.Errorf("stats: %+v", s)
@@ -601,7 +602,7 @@ func TestRun_sameLogID_theFirstIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := run(t, c)
-	wait(t, "everything is settled", func() bool { s := c.Stats(); return s.Stored+s.Duplicates == 3 })
+	await.Until(t, "everything is settled", func() bool { s := c.Stats(); return s.Stored+s.Duplicates == 3 })
 	stop()
 	b.store.mu.Lock()
 	defer b.store.mu.Unlock()

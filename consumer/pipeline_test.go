@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/consumer"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/store"
@@ -162,7 +163,7 @@ func TestPipeline_garbageToTheDeadLetters_restToTheIndex(t *testing.T) {
 
 	c := p.consumer(t, p.store)
 	stop := run(t, c)
-	wait(t, "everything is settled", func() bool {
+	await.Until(t, "everything is settled", func() bool {
 		s := c.Stats()
 		return s.Stored+s.Duplicates+s.DeadLettered == int64(len(all)) && s.Committed == s.Offset
 	})
@@ -193,7 +194,7 @@ func TestPipeline_garbageToTheDeadLetters_restToTheIndex(t *testing.T) {
 	p.publish(t, payload(t, 5000))
 	c = p.consumer(t, p.store)
 	run(t, c)
-	wait(t, "the new one is stored", func() bool { return c.Stats().Stored == 1 })
+	await.Until(t, "the new one is stored", func() bool { return c.Stats().Stored == 1 })
 	if s := c.Stats(); s.Received != 1 {
 		t.Errorf("read again: %+v", s)
 	}
@@ -245,7 +246,7 @@ func TestPipeline_answersLost(t *testing.T) {
 	p.publish(t, all...)
 	c := p.consumer(t, s)
 	stop := run(t, c)
-	wait(t, "all is settled", func() bool { s := c.Stats(); return s.Stored+s.Duplicates >= n && s.Committed == s.Offset })
+	await.Until(t, "all is settled", func() bool { s := c.Stats(); return s.Stored+s.Duplicates >= n && s.Committed == s.Offset })
 	stop()
 	if ids := p.found(t); len(ids) != n || len(slices.Compact(ids)) != n {
 		t.Errorf("found %d", len(ids))
@@ -265,7 +266,7 @@ func TestPipeline_indexClosed_waits_andPoisonIsBuried(t *testing.T) {
 	p.publish(t, payload(t, 0), poison, payload(t, 2))
 	c := p.consumer(t, p.store)
 	run(t, c)
-	wait(t, "three are settled", func() bool { s := c.Stats(); return s.Stored == 2 && s.DeadLettered == 1 })
+	await.Until(t, "three are settled", func() bool { s := c.Stats(); return s.Stored == 2 && s.DeadLettered == 1 })
 	l := p.deadLetters(t, 1)[0]
 	if l.Properties["x-error-type"] != "refused" || string(l.Payload) != string(poison) || !strings.Contains(l.Properties["x-error-reason"], "400") {
 		t.Errorf("dead letter: %q %v", l.Payload, l.Properties)
@@ -274,7 +275,7 @@ func TestPipeline_indexClosed_waits_andPoisonIsBuried(t *testing.T) {
 	index := testservers.OpenSearch(t) + "/" + p.prefix + "-2026.11"
 	post(t, index+"/_close")
 	p.publish(t, payload(t, 3), payload(t, 4))
-	wait(t, "it waits", func() bool {
+	await.Until(t, "it waits", func() bool {
 		s := c.Stats()
 		return s.State == consumer.StateWaiting && strings.Contains(s.LastError, "index_closed_exception") && s.EnvironmentWaits > 1
 	})
@@ -282,7 +283,7 @@ func TestPipeline_indexClosed_waits_andPoisonIsBuried(t *testing.T) {
 		t.Errorf("stats: %+v", s)
 	}
 	post(t, index+"/_open")
-	wait(t, "all are stored", func() bool {
+	await.Until(t, "all are stored", func() bool {
 		s := c.Stats()
 		return s.Stored == 4 && s.State == consumer.StateRunning && s.Committed == s.Offset
 	})

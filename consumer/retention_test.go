@@ -12,6 +12,7 @@ import (
 	"github.com/gormtrail/audit/checkpoint"
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -66,7 +67,7 @@ func TestCheckpoint_retentionRemovedUnread(t *testing.T) {
 
 	send(3)
 	_, stop := start()
-	wait(t, "the first are done", func() bool { return notes.known().Indexed() == 3 })
+	await.Until(t, "the first are done", func() bool { return notes.known().Indexed() == 3 })
 	stop()
 
 	look, err := rabbit.NewSource(t.Context(), config, "look", stream.SourceOptions{})
@@ -85,7 +86,7 @@ func TestCheckpoint_retentionRemovedUnread(t *testing.T) {
 	}
 
 	c, _ := start()
-	wait(t, "the last is stored", func() bool { return notes.known().Seen == last })
+	await.Until(t, "the last is stored", func() bool { return notes.known().Seen == last })
 	there := make(map[string]bool)
 	for _, id := range b.store.ids() {
 		there[id] = true

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/tcpproxy"
 	"github.com/gormtrail/audit/outbox"
 	"github.com/gormtrail/audit/stream"
@@ -166,7 +167,7 @@ func TestCommit_connectionLost(t *testing.T) {
 			var there map[string]bool
 			var messages []stream.Message
 			// A COMMIT that was cut may have reached the server, which is on its way with it.
-			waitFor(t, "each note to have its record", func() bool {
+			await.Until(t, "each note to have its record", func() bool {
 				there, messages = notes(t, plain), m.Messages()
 				return len(messages) == len(there)
 			})

@@ -17,6 +17,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/outbox"
@@ -57,7 +58,7 @@ func startRelay(t testing.TB, q *outbox.Queue, to relay.DialFunc) *relay.Service
 // drained waits until everything that is in the outbox now is confirmed.
 func drained(t testing.TB, o *outbox.Outbox) {
 	t.Helper()
-	waitFor(t, "the outbox to be empty", func() bool {
+	await.Until(t, "the outbox to be empty", func() bool {
 		s, err := o.Stats(t.Context())
 		return err == nil && s.Pending == 0
 	})
@@ -89,18 +90,18 @@ func TestStreamDown_holdsUpNobody_andIsSeen(t *testing.T) {
 		for i := 1; i <= 100; i++ {
 			write(t, db, o, records(i, i)...)
 		}
-		waitFor(t, "failures", func() bool { return service.Stats().Failures > 2 })
+		await.Until(t, "failures", func() bool { return service.Stats().Failures > 2 })
 		later.Store(int64(time.Hour))
 		if s := stats(t, o); s.Pending != 100 || s.PendingBytes < 10_000 || s.OldestPending < time.Hour-time.Second || s.OldestPending > time.Hour+time.Second {
 			t.Errorf("%+v", s)
 		}
 		m.Refuse(nil)
-		waitFor(t, "all to be confirmed, and that to be saved", func() bool { later.Add(int64(time.Minute)); return stats(t, o).Acknowledged == 100 })
+		await.Until(t, "all to be confirmed, and that to be saved", func() bool { later.Add(int64(time.Minute)); return stats(t, o).Acknowledged == 100 })
 		wantIDs(t, m.Messages(), 100)
 		if s := stats(t, o); s.OldestPending != 0 || s.PendingBytes != 0 || s.Acknowledged != 100 || s.Last != 100 {
 			t.Errorf("%+v", s)
 		}
-		waitFor(t, "the confirmed rows to go", func() bool { later.Add(int64(time.Minute)); return stats(t, o).Kept == 0 })
+		await.Until(t, "the confirmed rows to go", func() bool { later.Add(int64(time.Minute)); return stats(t, o).Kept == 0 })
 	})
 }
 
@@ -118,7 +119,7 @@ func TestTwoRelays(t *testing.T) {
 			return q, startRelay(t, q, dial(m))
 		}
 		first, firstRelay := open()
-		waitFor(t, "the first", func() bool { return first.Stats().Active })
+		await.Until(t, "the first", func() bool { return first.Stats().Active })
 		second, _ := open()
 		next := 1
 		some := func(n int) {
@@ -140,7 +141,7 @@ func TestTwoRelays(t *testing.T) {
 				break
 			}
 			some(5)
-			waitFor(t, "a takeover", func() bool { return takeovers() > before })
+			await.Until(t, "a takeover", func() bool { return takeovers() > before })
 		}
 		// The active one ends as it should; what is claimed and not confirmed is the other's.
 		if first.Stats().Active {
@@ -153,7 +154,7 @@ func TestTwoRelays(t *testing.T) {
 				t.Error(err)
 			}
 			m.HoldConfirms(false)
-			waitFor(t, "the second", func() bool { return second.Stats().Active })
+			await.Until(t, "the second", func() bool { return second.Stats().Active })
 		}
 		some(20)
 		drained(t, o)
@@ -377,12 +378,12 @@ func TestPostgreSQL_killed(t *testing.T) {
 	}()
 	for range count(2, 10) {
 		before, confirmed := commits.Load(), service.Stats().Confirmed
-		waitFor(t, "commits and confirms", func() bool { return commits.Load() > before+50 && service.Stats().Confirmed > confirmed+50 })
+		await.Until(t, "commits and confirms", func() bool { return commits.Load() > before+50 && service.Stats().Confirmed > confirmed+50 })
 		server.Kill("postgres")
 		server.Start("postgres")
 	}
 	before := commits.Load()
-	waitFor(t, "commits", func() bool { return commits.Load() > before+50 })
+	await.Until(t, "commits", func() bool { return commits.Load() > before+50 })
 	stop()
 	w := <-ended
 	drained(t, o)

@@ -159,30 +159,6 @@ func write(t testing.TB, db *gorm.DB, o *outbox.Outbox, records ...event.Record)
 	}
 }
 
-// waitFor waits until ask says yes.
-func waitFor(t testing.TB, what string, ask func() bool) {
-	t.Helper()
-	if !await(t.Context(), ask) {
-		t.Fatalf("waited in vain for %s", what)
-	}
-}
-
-// await reports whether ask said yes within a time that is long enough.
-func await(ctx context.Context, ask func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ask() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
-}
-
 func stats(t testing.TB, o *outbox.Outbox) outbox.Stats {
 	t.Helper()
 	s, err := o.Stats(t.Context())

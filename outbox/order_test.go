@@ -14,6 +14,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/outbox"
 	"github.com/gormtrail/audit/stream"
 )
@@ -66,7 +67,7 @@ func (r *reader) end(t *testing.T, q *outbox.Queue) []stream.Message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the reader", func() bool { return q.Acknowledged() >= last })
+	await.Until(t, "the reader", func() bool { return q.Acknowledged() >= last })
 	r.stop()
 	return <-r.got
 }
@@ -166,7 +167,7 @@ func interleave(ctx context.Context, db *gorm.DB, o *outbox.Outbox, r *reader, n
 		}
 		ids = append(ids, written[i]...)
 		if rand.IntN(2) == 0 {
-			if !await(ctx, func() bool {
+			if !await.Reached(ctx, func() bool {
 				_, seen := r.seen.Load(written[i][0])
 				return seen
 			}) {

@@ -16,6 +16,7 @@ import (
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/outbox"
 	"github.com/gormtrail/audit/store"
@@ -83,7 +84,7 @@ func TestPipeline(t *testing.T) {
 			want += int(c.N)
 		}
 		var page store.Page
-		waitFor(t, fmt.Sprintf("%d records in the store", want), func() bool {
+		await.Until(t, fmt.Sprintf("%d records in the store", want), func() bool {
 			var err error
 			page, err = trail.Search(t.Context(), store.Query{Size: store.MaxSize}.WithDefaults())
 			return err == nil && page.Total >= int64(want)

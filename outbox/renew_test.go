@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/outbox"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/stream/memory"
@@ -47,7 +48,7 @@ func TestRestore_goesOnUnderANewName(t *testing.T) {
 		q = openQueue(t, o, fast())
 		startRelay(t, q, dial(m))
 		write(t, db, o, records(6, 8)...)
-		waitFor(t, "the records after it", func() bool { return len(m.Messages()) == 8 })
+		await.Until(t, "the records after it", func() bool { return len(m.Messages()) == 8 })
 		wantIDs(t, m.Messages(), 8)
 		if q.Producer() == producer {
 			t.Errorf("the producer is still %s", producer)
@@ -69,7 +70,7 @@ func TestRefill_sendsARangeAgain(t *testing.T) {
 		}
 		first := memory.New(memory.Config{})
 		service := startRelay(t, q, dial(first))
-		waitFor(t, "all to be confirmed", func() bool { return q.Acknowledged() == 40 })
+		await.Until(t, "all to be confirmed", func() bool { return q.Acknowledged() == 40 })
 		if err := service.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"github.com/gormtrail/audit"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/relay"
@@ -78,17 +79,17 @@ func BenchmarkRequest(b *testing.B) {
 	for range 3 {
 		up = append(up, median())
 		broker.Pause("rabbitmq")
-		waitFor(b, "the watchdog", func() bool { median(); return !service.Stats().Connected })
+		await.Until(b, "the watchdog", func() bool { median(); return !service.Stats().Connected })
 		frozen = append(frozen, median())
 		broker.Resume("rabbitmq")
-		waitFor(b, "the broker", func() bool { return service.Stats().Connected })
+		await.Until(b, "the broker", func() bool { return service.Stats().Connected })
 		flush(b, service)
 		up = append(up, median())
 		broker.Kill("rabbitmq")
-		waitFor(b, "the loss of the broker", func() bool { return !service.Stats().Connected })
+		await.Until(b, "the loss of the broker", func() bool { return !service.Stats().Connected })
 		down = append(down, median())
 		broker.Start("rabbitmq")
-		waitFor(b, "the broker", func() bool { return service.Stats().Connected })
+		await.Until(b, "the broker", func() bool { return service.Stats().Connected })
 		flush(b, service)
 	}
 	b.StopTimer()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/tcpproxy"
 	"github.com/gormtrail/audit/relay"
@@ -47,7 +48,7 @@ func TestBounded_whateverTheBrokerDoes(t *testing.T) { //nolint:paralleltest // 
 			t.Cleanup(func() { _ = queue.Close() })
 			service := start(t, queue, dial, relay.Config{Logger: quiet, Window: 500, Batch: 100, MinPause: 5 * time.Millisecond, MaxPause: 20 * time.Millisecond})
 			if trouble != nil {
-				waitFor(t, "the connection", func() bool { return service.Stats().Connected })
+				await.Until(t, "the connection", func() bool { return service.Stats().Connected })
 				trouble()
 			}
 			const n = 2_000

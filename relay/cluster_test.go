@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -57,7 +58,7 @@ func TestCluster_leaderKilled(t *testing.T) {
 			d.moving()
 			d.moving()
 			cluster.Start(dead)
-			waitFor(t, "a leader", func() bool { return leader(alive) != "" })
+			await.Until(t, "a leader", func() bool { return leader(alive) != "" })
 		})
 	}
 	d.verify()

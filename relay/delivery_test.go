@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/oracle"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/relay"
@@ -138,14 +139,19 @@ func idOf(writer, n int) string { return fmt.Sprintf("w%d-%07d", writer, n) }
 // moved waits until something is confirmed.
 func (d *delivery) moved() {
 	d.t.Helper()
-	waitFor(d.t, "the first confirm", func() bool { return d.spool.Acknowledged() > 0 })
+	await.Until(d.t, "the first confirm", func() bool { return d.spool.Acknowledged() > 0 })
 }
 
 // moving waits until something more is confirmed: something must be writing meanwhile.
 func (d *delivery) moving() {
 	d.t.Helper()
 	acknowledged := d.spool.Acknowledged()
-	waitFor(d.t, "confirms", func() bool { return d.spool.Acknowledged() > acknowledged })
+	defer func() {
+		if d.t.Failed() {
+			d.t.Logf("relay: %+v; spool: %+v", d.service.Stats(), d.spool.Stats())
+		}
+	}()
+	await.Until(d.t, "confirms", func() bool { return d.spool.Acknowledged() > acknowledged })
 }
 
 // read gives the records on the stream, or on all partitions.

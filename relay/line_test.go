@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/tcpproxy"
 	"github.com/gormtrail/audit/relay"
@@ -57,7 +58,7 @@ func TestRabbitMQ_streamDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.write(1000)
-	waitFor(t, "the missing stream", func() bool { return errors.Is(d.service.Stats().LastError, stream.ErrNotExist) })
+	await.Until(t, "the missing stream", func() bool { return errors.Is(d.service.Stats().LastError, stream.ErrNotExist) })
 	if stats := d.service.Stats(); stats.Connected || stats.ConfirmAge <= 0 || d.spool.Stats().Pending == 0 {
 		t.Errorf("%+v, want it to wait", stats)
 	}
@@ -81,7 +82,7 @@ func TestRabbitMQ_streamDeleted_isFilledAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, queue, records(301, 310)...)
-	waitFor(t, "the missing stream", func() bool { return errors.Is(service.Stats().LastError, stream.ErrNotExist) })
+	await.Until(t, "the missing stream", func() bool { return errors.Is(service.Stats().LastError, stream.ErrNotExist) })
 	rabbittest.Declare(t, config, rabbit.Limits{})
 	flush(t, service)
 
@@ -124,12 +125,12 @@ func TestRabbitMQ_superStream_connectionLost(t *testing.T) {
 	through, proxy := rabbittest.Through(t, direct)
 	d := deliver(t, direct, through, fast())
 	for range count(2, 10) {
-		waitFor(t, "a connection", func() bool { return d.service.Stats().Connected })
+		await.Until(t, "a connection", func() bool { return d.service.Stats().Connected })
 		failures := d.service.Stats().Failures
 		d.during(2000, func() {
 			d.moving()
 			proxy.Cut()
-			waitFor(t, "the failure", func() bool { return d.service.Stats().Failures > failures })
+			await.Until(t, "the failure", func() bool { return d.service.Stats().Failures > failures })
 			d.moving()
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/tcpproxy"
 	"github.com/gormtrail/audit/relay"
@@ -93,13 +94,13 @@ func TestRabbitMQ_connectionLost_losesAndDoublesNothing(t *testing.T) {
 					write(t, s, records(next, next+9)...)
 					next += 10
 					if i == each/20 {
-						waitFor(t, "confirms", func() bool { return s.Acknowledged() > acknowledged })
+						await.Until(t, "confirms", func() bool { return s.Acknowledged() > acknowledged })
 						test.fault(proxy)
 					}
 				}
-				waitFor(t, "the failure", func() bool { return service.Stats().Failures > failures })
+				await.Until(t, "the failure", func() bool { return service.Stats().Failures > failures })
 				proxy.Forward()
-				waitFor(t, "confirms", func() bool { return service.Stats().Connected && s.Acknowledged() > acknowledged })
+				await.Until(t, "confirms", func() bool { return service.Stats().Connected && s.Acknowledged() > acknowledged })
 			}
 			flush(t, service)
 			wantIDs(t, readStream(t, direct, next-1), next-1)
@@ -119,7 +120,7 @@ func TestRabbitMQ_absentAtStart(t *testing.T) {
 	s := openSpool(t, t.TempDir())
 	service := start(t, s, rabbit.Dialer(through), fast())
 	write(t, s, records(1, 100)...)
-	waitFor(t, "failures", func() bool { return service.Stats().Failures > 2 })
+	await.Until(t, "failures", func() bool { return service.Stats().Failures > 2 })
 	if got := s.Stats().Pending; got != 100 {
 		t.Errorf("%d pending, want 100", got)
 	}
@@ -134,7 +135,7 @@ func TestRabbitMQ_streamIsMadeLater(t *testing.T) {
 	s := openSpool(t, t.TempDir())
 	service := start(t, s, rabbit.Dialer(config), fast())
 	write(t, s, records(1, 10)...)
-	waitFor(t, "a failure", func() bool { return service.Stats().Failures > 0 })
+	await.Until(t, "a failure", func() bool { return service.Stats().Failures > 0 })
 	rabbittest.Declare(t, config, rabbit.Limits{})
 	flush(t, service)
 	wantIDs(t, readStream(t, config, 10), 10)

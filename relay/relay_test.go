@@ -16,6 +16,7 @@ import (
 
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
@@ -115,21 +116,6 @@ func flush(t testing.TB, s interface {
 	defer cancel()
 	if err := s.Flush(ctx); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func waitFor(t testing.TB, what string, ask func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !ask() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s", what)
-		}
 	}
 }
 
@@ -236,7 +222,7 @@ func TestNoConfirm_isFoundByTheWatchdog(t *testing.T) {
 	config.ConfirmTimeout = 10 * time.Millisecond
 	service := start(t, s, dial(m), config)
 	write(t, s, records(1, 3)...)
-	waitFor(t, "the watchdog", func() bool {
+	await.Until(t, "the watchdog", func() bool {
 		stats := service.Stats()
 		return errors.Is(stats.LastError, relay.ErrNoConfirm) && stats.Connections > 1
 	})
@@ -255,15 +241,15 @@ func TestAcknowledge_onlyWhatIsConfirmed(t *testing.T) {
 	service := start(t, s, dial(m), fast())
 	m.HoldConfirms(true)
 	write(t, s, records(1, 3)...)
-	waitFor(t, "3 unconfirmed", func() bool { return service.Stats().Unconfirmed == 3 })
+	await.Until(t, "3 unconfirmed", func() bool { return service.Stats().Unconfirmed == 3 })
 	m.Swallow(true)
 	write(t, s, records(4, 8)...)
-	waitFor(t, "8 unconfirmed", func() bool { return service.Stats().Unconfirmed == 8 })
+	await.Until(t, "8 unconfirmed", func() bool { return service.Stats().Unconfirmed == 8 })
 	if s.Acknowledged() != 0 || service.Stats().ConfirmAge <= 0 {
 		t.Errorf("acknowledged %d without a confirm: %+v", s.Acknowledged(), service.Stats())
 	}
 	m.HoldConfirms(false)
-	waitFor(t, "a confirm", func() bool { return s.Acknowledged() > 0 })
+	await.Until(t, "a confirm", func() bool { return s.Acknowledged() > 0 })
 	if got := s.Acknowledged(); got != 3 || service.Stats().Confirmed != 3 {
 		t.Errorf("acknowledged %d, but 3 are confirmed: %+v", got, service.Stats())
 	}
@@ -294,7 +280,7 @@ func TestTooLarge_isPutAside(t *testing.T) {
 			write(t, s, all...)
 			service := start(t, s, dial(m), fast())
 			flush(t, service)
-			waitFor(t, "gap records", func() bool { return s.Stats().Gaps == uint64(len(large)) })
+			await.Until(t, "gap records", func() bool { return s.Stats().Gaps == uint64(len(large)) })
 			flush(t, service)
 			var got []string
 			for _, m := range m.Messages() {
@@ -323,7 +309,7 @@ func TestStreamAbsentAtStart(t *testing.T) {
 	s := openSpool(t, t.TempDir())
 	service := start(t, s, dial(m), fast())
 	write(t, s, records(1, 3)...)
-	waitFor(t, "failures", func() bool { return service.Stats().Failures > 3 })
+	await.Until(t, "failures", func() bool { return service.Stats().Failures > 3 })
 	if stats := service.Stats(); stats.Connected || stats.LastError == nil || stats.LastErrorTime.IsZero() {
 		t.Errorf("%+v", stats)
 	}
@@ -392,7 +378,7 @@ func TestStart_sendsWhatOthersHaveLeft(t *testing.T) {
 		return inner(ctx, name)
 	}, fast())
 	producers := []string{leave(t, dir, records(1, 3)...), leave(t, dir, records(4, 6)...)}
-	waitFor(t, "the orphans", func() bool { return service.Orphans() == 2 })
+	await.Until(t, "the orphans", func() bool { return service.Orphans() == 2 })
 	write(t, s, records(7, 8)...)
 	flush(t, service)
 	seen := make(map[string]int)
@@ -425,7 +411,7 @@ func TestRunOrphans(t *testing.T) {
 			return spool.Orphans(dir, spool.Config{Logger: quiet})
 		}, dial(m), fast())
 	}()
-	waitFor(t, "the orphan", func() bool { return len(m.Messages()) == 3 })
+	await.Until(t, "the orphan", func() bool { return len(m.Messages()) == 3 })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/gormtrail/audit/checkpoint"
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
 	"github.com/gormtrail/audit/store"
@@ -112,7 +113,7 @@ func TestRepair_whatTheStreamLost_isSentAgain(t *testing.T) {
 			}
 			flush(t, service)
 			if !c.kept {
-				waitFor(t, "the first segments are gone", func() bool { return queue.Kept() > 100 })
+				await.Until(t, "the first segments are gone", func() bool { return queue.Kept() > 100 })
 			}
 			mu.Lock()
 			now = current
@@ -123,11 +124,11 @@ func TestRepair_whatTheStreamLost_isSentAgain(t *testing.T) {
 
 			trail, watch := storetest.NewMemory(), &told{}
 			consume(t, current, trail, watch)
-			waitFor(t, "the gap is known", func() bool { p, _, _ := watch.Progress(t.Context(), queue.Producer()); return p.Seen >= 310 })
+			await.Until(t, "the gap is known", func() bool { p, _, _ := watch.Progress(t.Context(), queue.Producer()); return p.Seen >= 310 })
 			background(t, func(ctx context.Context) error {
 				return relay.Repair(ctx, queue, watch, toNow, relay.RepairConfig{Interval: 2 * time.Millisecond, Relay: fast()})
 			})
-			waitFor(t, "nothing is missing", func() bool { return watch.indexed(queue.Producer()) >= 310 })
+			await.Until(t, "nothing is missing", func() bool { return watch.indexed(queue.Producer()) >= 310 })
 
 			gaps := uint64(0)
 			have := found(t, trail, func(g event.Gap) { gaps += g.Count })

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 )
 
 // TestBestEffort_waitsForNothing: while the disk hangs, records are taken into memory up to its bound; what is
@@ -132,7 +133,7 @@ func TestBestEffort_closeWritesAll(t *testing.T) {
 	}
 	waiting := make(chan error, 1)
 	go func() { waiting <- s.Write(context.Background(), testRecords(51, 51)) }()
-	waitUntil(t, func() bool {
+	await.Until(t, "the call to be queued", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return len(s.queue) > 0 && s.queue[len(s.queue)-1].done != nil

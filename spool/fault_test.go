@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 )
 
 // lostIn sums up what gap records tell, by reason.
@@ -189,7 +190,7 @@ func fullDisk(t testing.TB, fsys filesystem, dir string) {
 	if err := s.Acknowledge(t.Context(), last); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, func() bool { return s.Write(t.Context(), testRecords(9999, 9999)) == nil })
+	await.Until(t, "a write that succeeds", func() bool { return s.Write(t.Context(), testRecords(9999, 9999)) == nil })
 	refused = s.Stats().Full + s.Stats().Failed
 	if got := lostIn(t, s)[event.GapDisk]; s.Stats().Lost != refused {
 		t.Errorf("%d lost are counted, refused were %d, gap records since the acknowledgement tell of %d", s.Stats().Lost, refused, got)
@@ -233,13 +234,13 @@ func TestReadOnly_isSeenWithoutAWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.readOnly.Store(true)
-	waitUntil(t, func() bool { return s.Stats().Problem == ProblemReadOnly }) // looked for every second
+	await.Until(t, "the disk that is read only to be noticed", func() bool { return s.Stats().Problem == ProblemReadOnly }) // looked for every second
 	var known *DiskError
 	if err := s.Write(t.Context(), testRecords(2, 2)); !errors.As(err, &known) || known.Problem != ProblemReadOnly || !errors.Is(err, syscall.EROFS) {
 		t.Errorf("got %v, want a read-only disk", err)
 	}
 	v.readOnly.Store(false)
-	waitUntil(t, func() bool { return s.Stats().Problem == ProblemNone })
+	await.Until(t, "the disk that is well again to be noticed", func() bool { return s.Stats().Problem == ProblemNone })
 	if err := s.Write(t.Context(), testRecords(3, 3)); err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +302,7 @@ func TestFolderRemoved_isMadeAgain(t *testing.T) {
 			}
 			// Without a write it is seen as well.
 			remove(s.Folder())
-			waitUntil(t, func() bool { return !missing(fsys, filepath.Join(s.Folder(), identityName)) })
+			await.Until(t, "the folder to be made again", func() bool { return !missing(fsys, filepath.Join(s.Folder(), identityName)) })
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -327,7 +328,7 @@ func TestFolderMovedAway_isNotWrittenUntilItIsBack(t *testing.T) {
 	if err := os.Rename(s.Folder(), away); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, func() bool { return s.Stats().Problem == ProblemRemoved })
+	await.Until(t, "the removed folder to be noticed", func() bool { return s.Stats().Problem == ProblemRemoved })
 	var known *DiskError
 	if err := s.Write(t.Context(), testRecords(2, 2)); !errors.As(err, &known) || known.Problem != ProblemRemoved || !errors.Is(err, errMoved) {
 		t.Errorf("got %v, want that the folder was moved", err)
@@ -335,7 +336,7 @@ func TestFolderMovedAway_isNotWrittenUntilItIsBack(t *testing.T) {
 	if err := os.Rename(away, s.Folder()); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, func() bool { return s.Write(t.Context(), testRecords(3, 3)) == nil })
+	await.Until(t, "a write that succeeds", func() bool { return s.Write(t.Context(), testRecords(3, 3)) == nil })
 	if got := drain(t, s); len(got) != 2 || got[1].ID != "id-3" {
 		t.Errorf("got %v", got)
 	}
@@ -348,8 +349,8 @@ func TestLockFileRemoved_isMadeAgain(t *testing.T) {
 	if err := os.Remove(filepath.Join(s.Folder(), lockName)); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, func() bool { return !missing(osFS{}, filepath.Join(s.Folder(), lockName)) })
-	waitUntil(t, func() bool { // it is locked a moment after it was made
+	await.Until(t, "the lock file to be made again", func() bool { return !missing(osFS{}, filepath.Join(s.Folder(), lockName)) })
+	await.Until(t, "the lock to be held", func() bool { // it is locked a moment after it was made
 		f, err := claim(osFS{}, s.Folder(), "other")
 		if f != nil {
 			f.release()
@@ -384,12 +385,12 @@ func TestIndexed_segmentsGoBeforeTheRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := index.asked()
-	waitUntil(t, func() bool { return index.asked() > asked+2 })
+	await.Until(t, "the index to be asked", func() bool { return index.asked() > asked+2 })
 	if got := s.Stats().Segments; got != before {
 		t.Errorf("%d segments, want all %d: confirmed, but neither old nor in the store", got, before)
 	}
 	index.have(50)
-	waitUntil(t, func() bool { return s.Stats().Segments < before })
+	await.Until(t, "segments to be removed", func() bool { return s.Stats().Segments < before })
 	s.mu.Lock()
 	first := s.segments[0].first
 	second := s.segments[1].first
@@ -398,7 +399,7 @@ func TestIndexed_segmentsGoBeforeTheRetention(t *testing.T) {
 		t.Errorf("segments from %d and %d on, with everything up to 50 in the store", first, second)
 	}
 	index.have(1000)
-	waitUntil(t, func() bool { return s.Stats().Indexed == 90 }) // never beyond what is confirmed
+	await.Until(t, "all that is confirmed to be known as indexed", func() bool { return s.Stats().Indexed == 90 }) // never beyond what is confirmed
 	if got := drain(t, s); len(got) != 10 || got[0].Seq != 91 {
 		t.Errorf("%d records from %d on", len(got), got[0].Seq)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/stream"
 )
 
@@ -70,7 +71,7 @@ func gapOf(t testing.TB, m stream.Message) (event.Gap, bool) {
 func gaps(t testing.TB, s *Spool) []event.Gap {
 	t.Helper()
 	drainAll(t, s) // finds damage
-	waitUntil(t, func() bool { return s.Stats().GapsWaiting == 0 })
+	await.Until(t, "the gap records to be written", func() bool { return s.Stats().GapsWaiting == 0 })
 	var all []event.Gap
 	known := make(map[string]bool) // who finds damage again after a restart tells of it again, as the same record
 	for _, m := range drainAll(t, s) {
@@ -80,21 +81,6 @@ func gaps(t testing.TB, s *Spool) []event.Gap {
 		}
 	}
 	return all
-}
-
-func waitUntil(t testing.TB, ask func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ask() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal("waited in vain")
-		}
-	}
 }
 
 // drainAll reads what is there, without waiting.
@@ -487,7 +473,7 @@ func TestDiskFull_acknowledgedSegmentsMakeRoom(t *testing.T) {
 	if err := s.Acknowledge(t.Context(), 60); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, func() bool { return s.Write(t.Context(), testRecords(61, 61)) == nil }) // run removes what is acknowledged
+	await.Until(t, "room", func() bool { return s.Write(t.Context(), testRecords(61, 61)) == nil }) // run removes what is acknowledged
 	if got := drain(t, s); len(got) != 1 || got[0].Seq != 61 {
 		t.Errorf("got %v, want the one that is not acknowledged", got)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/spool"
 )
 
@@ -473,7 +474,7 @@ func TestRetention(t *testing.T) {
 		t.Helper()
 		closeSpool(t, s)
 		s = open(t, dir, config)
-		waitFor(t, func() bool { return s.Stats().Segments > 0 })
+		await.Until(t, "a segment", func() bool { return s.Stats().Segments > 0 })
 	}
 	pass(24 * time.Hour)
 	reopen()
@@ -483,7 +484,7 @@ func TestRetention(t *testing.T) {
 	if err := s.Acknowledge(t.Context(), 100); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return s.Stats().Segments == 1 })
+	await.Until(t, "one segment to be left", func() bool { return s.Stats().Segments == 1 })
 	if got := s.Stats(); got.Pending != 0 || got.OldestPending != 0 || got.Written != 100 {
 		t.Errorf("%+v", got)
 	}
@@ -493,21 +494,6 @@ func TestRetention(t *testing.T) {
 	}
 	write(t, s, records(101, 101)...)
 	wantIDs(t, readAll(t, s, 100), 101, 101)
-}
-
-func waitFor(t *testing.T, ask func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ask() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal("waited in vain")
-		}
-	}
 }
 
 func TestAcknowledge_beyondTheLast(t *testing.T) {

@@ -14,12 +14,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/pprof"
 
 	"github.com/gormtrail/audit/internal/bench/harness"
+	"github.com/gormtrail/audit/internal/bench/report"
 )
 
 func main() {
@@ -65,16 +65,5 @@ func run(ctx context.Context, args []string) error {
 	if err := harness.Run(ctx, io.MultiWriter(os.Stdout, &document), o); err != nil {
 		return err
 	}
-	old, err := os.ReadFile(*out)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if i := bytes.Index(old, []byte(byHand)); i >= 0 {
-		document.WriteByte('\n')
-		document.Write(old[i:])
-	}
-	return os.WriteFile(*out, document.Bytes(), 0o644) //nolint:gosec // a document for all
+	return report.Write(*out, document.Bytes())
 }
-
-// byHand begins the part of the document that is not made here.
-const byHand = "<!-- by hand -->"

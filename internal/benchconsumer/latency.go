@@ -10,12 +10,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/spool"
 	"github.com/gormtrail/audit/store"
-	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
 
@@ -118,14 +116,7 @@ func (b *bench) latenciesAt(ctx context.Context, rate int) ([]time.Duration, err
 		return nil, err
 	}
 	defer func() { _ = carrier.Shutdown(ctx) }()
-	dial := func(ctx context.Context) (consumer.Source, error) {
-		s, err := rabbit.NewSource(ctx, r.config, "bench", stream.SourceOptions{})
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
-	}
-	c, err := consumer.New(dial, r.store, letters{}, consumer.Config{Stream: r.config.Stream, Logger: quiet})
+	c, err := r.newConsumer()
 	if err != nil {
 		return nil, err
 	}

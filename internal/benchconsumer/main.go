@@ -14,14 +14,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/bench/report"
 	"github.com/gormtrail/audit/store/opensearch"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
@@ -90,22 +89,8 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	_, _ = os.Stdout.Write(document.Bytes())
-	if b.out == "" {
-		return nil
-	}
-	old, err := os.ReadFile(b.out)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if i := bytes.Index(old, []byte(byHand)); i >= 0 {
-		document.WriteByte('\n')
-		document.Write(old[i:])
-	}
-	return os.WriteFile(b.out, document.Bytes(), 0o644)
+	return report.Write(b.out, document.Bytes())
 }
-
-// byHand begins the part of the document that is not made here.
-const byHand = "<!-- by hand -->"
 
 func (b *bench) head(ctx context.Context, w io.Writer) {
 	version := "unknown"
@@ -120,18 +105,9 @@ func (b *bench) head(ctx context.Context, w io.Writer) {
 The way from the stream into OpenSearch: what the consumer does, beside a loop that does nothing but send bulk bodies which
 were made before, to the same server in the same run, taking turns. Compare ratios, never times of different runs.
 
-Made by %s on %s with %s on %s/%s, %d CPUs, load %s before the run; OpenSearch %s; records of about %d bytes.
+Made by %s %s; OpenSearch %s; records of about %d bytes.
 
-`, "`make bench-consumer`", b.begin.UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load(), version, len(encoded(0, b.begin)))
-}
-
-// load gives the load of the last minute.
-func load() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	return strings.Fields(string(data))[0]
+`, "`make bench-consumer`", report.Made(), version, len(encoded(0, b.begin)))
 }
 
 // encoded gives record number n, of about 1 KB.

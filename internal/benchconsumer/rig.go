@@ -98,10 +98,8 @@ func (letters) Append(_ context.Context, messages ...stream.Message) error {
 	return fmt.Errorf("%d dead letters: %s", len(messages), messages[0].Properties[consumer.PropertyErrorReason])
 }
 
-// consume runs a consumer until so many records are stored. at is called now and then.
-func (r *rig) consume(ctx context.Context, n int, at func(stored int)) (used usage, err error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Hour)
-	defer cancel()
+// newConsumer gives a consumer of the stream.
+func (r *rig) newConsumer() (*consumer.Consumer, error) {
 	dial := func(ctx context.Context) (consumer.Source, error) {
 		s, err := rabbit.NewSource(ctx, r.config, "bench", stream.SourceOptions{})
 		if err != nil {
@@ -109,7 +107,14 @@ func (r *rig) consume(ctx context.Context, n int, at func(stored int)) (used usa
 		}
 		return s, nil
 	}
-	c, err := consumer.New(dial, r.store, letters{}, consumer.Config{Stream: r.config.Stream, Logger: quiet})
+	return consumer.New(dial, r.store, letters{}, consumer.Config{Stream: r.config.Stream, Logger: quiet})
+}
+
+// consume runs a consumer until so many records are stored. at is called now and then.
+func (r *rig) consume(ctx context.Context, n int, at func(stored int)) (used usage, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Hour)
+	defer cancel()
+	c, err := r.newConsumer()
 	if err != nil {
 		return used, err
 	}

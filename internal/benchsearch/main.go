@@ -14,10 +14,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/gormtrail/audit/internal/bench/report"
 )
 
 // options say what is measured.
@@ -51,10 +51,7 @@ func run(ctx context.Context, args []string) error {
 	if err := measure(ctx, io.MultiWriter(os.Stdout, &document), o); err != nil {
 		return err
 	}
-	if *out == "" {
-		return nil
-	}
-	return os.WriteFile(*out, document.Bytes(), 0o644)
+	return report.Write(*out, document.Bytes())
 }
 
 const introduction = `# Benchmarks of searches
@@ -63,12 +60,12 @@ A trail of %d records of one year by 5,000 users, most of whom do little; three 
 changed fields. Each search is asked for again and again by one caller, and by 16 at the same time, with other values
 each time. Given is the time of one answer in ms, p50 / p99.
 
-Made by ` + "`make bench-search`" + ` on %s with %s on %s/%s, %d CPUs, load %s before the run. Other work on the
+Made by ` + "`make bench-search`" + ` %s. Other work on the
 machine shows most in the p99.
 `
 
 func measure(ctx context.Context, w io.Writer, o options) (err error) {
-	fmt.Fprintf(w, introduction, o.records, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
+	fmt.Fprintf(w, introduction, o.records, report.Made())
 	measured := 0
 	for _, s := range stores() {
 		if !strings.Contains(","+o.stores+",", ","+s.name+",") {
@@ -86,14 +83,4 @@ func measure(ctx context.Context, w io.Writer, o options) (err error) {
 		return fmt.Errorf("nothing to measure: -stores is %q", o.stores)
 	}
 	return nil
-}
-
-// load gives the load of the machine over the last minute.
-func load() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	one, _, _ := strings.Cut(string(data), " ")
-	return one
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/consumer"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/stream"
@@ -180,7 +181,7 @@ func (r *rig) count(t *testing.T, upTo int64) int {
 	var v struct {
 		Count *int `json:"count"`
 	}
-	wait(t, "an answer to a count", func() bool { // an index that was made a moment ago gives a 503
+	await.Until(t, "an answer to a count", func() bool { // an index that was made a moment ago gives a 503
 		_, body := request(t, http.MethodGet, testservers.OpenSearch(t)+"/"+r.prefix+"-2026.11/_count?"+q.Encode(), "")
 		return json.Unmarshal([]byte(body), &v) == nil && v.Count != nil
 	})
@@ -222,7 +223,7 @@ func (r *rig) known(t *testing.T) map[string]int64 {
 	if ok {
 		known["committed"] = offset
 	}
-	wait(t, "an answer about the checkpoint", func() bool { // an index that was made a moment ago gives a 503
+	await.Until(t, "an answer about the checkpoint", func() bool { // an index that was made a moment ago gives a 503
 		saved, ok, err := r.store.Load(t.Context(), r.source.Stream, consumer.DefaultGroup)
 		if ok {
 			known["checkpoint"] = saved.Offset
@@ -264,7 +265,7 @@ func TestConsume_killed(t *testing.T) {
 	}
 	g.pass(-1, false)
 	cmd := consume()
-	wait(t, "all are in the index", func() bool { return r.count(t, 1<<40) >= n })
+	await.Until(t, "all are in the index", func() bool { return r.count(t, 1<<40) >= n })
 	terminate(t, cmd)
 	r.neverAhead(t, records)
 	ids := r.found(t)
@@ -316,7 +317,7 @@ func TestConsume_terminated_finishesTheBulk(t *testing.T) {
 	}
 	r.neverAhead(t, records)
 	cmd, _ = child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--watermarks=false")
-	wait(t, "all are in the index", func() bool { return r.count(t, 1<<40) == 100 })
+	await.Until(t, "all are in the index", func() bool { return r.count(t, 1<<40) == 100 })
 	terminate(t, cmd)
 	if ids := r.found(t); len(ids) != 100 {
 		t.Errorf("found %d", len(ids))
@@ -359,17 +360,17 @@ func TestConsume_probes(t *testing.T) {
 		}
 	}
 	address, stop := start(r.with("OPENSEARCH_PORT", "1"))
-	wait(t, "it is not ready, and says why", says(address, "/readyz", http.StatusServiceUnavailable, "connection refused"))
-	wait(t, "it lives", says(address, "/healthz", http.StatusOK, "ok"))
-	wait(t, "nothing is committed", says(address, "/stats", http.StatusOK, `"Committed":-1`))
+	await.Until(t, "it is not ready, and says why", says(address, "/readyz", http.StatusServiceUnavailable, "connection refused"))
+	await.Until(t, "it lives", says(address, "/healthz", http.StatusOK, "ok"))
+	await.Until(t, "nothing is committed", says(address, "/stats", http.StatusOK, `"Committed":-1`))
 	stop()
 
 	address, stop = start(r.variables, "--ready-max-lag", "3")
 	g.waitHeld(t)
-	wait(t, "it is behind", says(address, "/readyz", http.StatusServiceUnavailable, "messages behind, the limit is 3"))
+	await.Until(t, "it is behind", says(address, "/readyz", http.StatusServiceUnavailable, "messages behind, the limit is 3"))
 	g.pass(-1, false)
-	wait(t, "it is ready", says(address, "/readyz", http.StatusOK, "ok"))
-	wait(t, "its numbers", says(address, "/stats", http.StatusOK, `"Stream":"`+r.source.Stream+`"`))
+	await.Until(t, "it is ready", says(address, "/readyz", http.StatusOK, "ok"))
+	await.Until(t, "its numbers", says(address, "/stats", http.StatusOK, `"Stream":"`+r.source.Stream+`"`))
 	stop()
 	if n := len(r.found(t)); n != 5 {
 		t.Errorf("found %d", n)

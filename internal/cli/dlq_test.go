@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -66,7 +67,7 @@ func TestDLQ(t *testing.T) {
 	r.publish(t, 3, garbage)
 	r.bury(t, 20, 22, "400 mapper_parsing_exception: failed to parse field [x]")
 	cmd, _ := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream)
-	wait(t, "four letters are open", func() bool { return r.dlq(t, "list", "--count").stdout == "4\n" })
+	await.Until(t, "four letters are open", func() bool { return r.dlq(t, "list", "--count").stdout == "4\n" })
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait() // says that it was killed
 
@@ -171,7 +172,7 @@ func TestDLQ_retryKilled(t *testing.T) {
 	kills := 0
 	for _, at := range []int{1, 1200} {
 		cmd, _ := child(t, r.variables, "dlq", "retry", "--all", "--dead-letters", r.dead.Stream)
-		wait(t, "some more are stored", func() bool { return len(r.found(t)) >= at })
+		await.Until(t, "some more are stored", func() bool { return len(r.found(t)) >= at })
 		_ = cmd.Process.Kill()
 		if killed(cmd.Wait()) {
 			kills++

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -72,8 +73,8 @@ func TestConsume_recordsOfOthers(t *testing.T) {
 	}
 	r.publish(t, 0, all...)
 	cmd, _ := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream)
-	wait(t, "the records are in the index", func() bool { return len(r.found(t)) == len(foreign) })
-	wait(t, "the rest are letters", func() bool { return r.dlq(t, "list", "--count").stdout == "4\n" })
+	await.Until(t, "the records are in the index", func() bool { return len(r.found(t)) == len(foreign) })
+	await.Until(t, "the rest are letters", func() bool { return r.dlq(t, "list", "--count").stdout == "4\n" })
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Error(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/store"
@@ -111,22 +112,6 @@ func request(t *testing.T, method, address, bearer string) (status int, body str
 	return res.StatusCode, string(data)
 }
 
-// wait waits until the condition holds.
-func wait(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("after two minutes still not: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // publish puts n records on the stream, and then what else there is.
 func (r *rig) publish(t *testing.T, count int, more ...[]byte) {
 	t.Helper()
@@ -219,8 +204,8 @@ func TestSetup_thenConsume_thenServe(t *testing.T) {
 
 	r.publish(t, 300, []byte("garbage"))
 	cmd, stderr := child(t, r.variables, "consume", "--consumer-name", "worker-01", "--dead-letters", r.dead.Stream)
-	wait(t, "all records are in the index", func() bool { return len(r.found(t)) == 300 })
-	wait(t, "the garbage is a dead letter", func() bool { return strings.Contains(stderr.String(), "dead letter") })
+	await.Until(t, "all records are in the index", func() bool { return len(r.found(t)) == 300 })
+	await.Until(t, "the garbage is a dead letter", func() bool { return strings.Contains(stderr.String(), "dead letter") })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +235,7 @@ func serve(t *testing.T, variables map[string]string, args ...string) (address s
 			t.Errorf("serve: code %d\n%s", code, stderr.String())
 		}
 	}
-	wait(t, "it listens", func() bool {
+	await.Until(t, "it listens", func() bool {
 		if len(done) > 0 {
 			t.Fatalf("serve: %s", stderr.String())
 		}
@@ -346,14 +331,14 @@ func TestConsume_waitsForEverything(t *testing.T) {
 	cmd, stderr := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--group", "g")
 	says := func(text string) {
 		t.Helper()
-		wait(t, "it says "+text, func() bool { return strings.Contains(stderr.String(), text) })
+		await.Until(t, "it says "+text, func() bool { return strings.Contains(stderr.String(), text) })
 	}
 	says(r.dead.Stream + `\" on`)
 	says("auditlog setup makes it")
 	rabbittest.Declare(t, r.dead, rabbit.Limits{})
 	rabbittest.Declare(t, r.source, rabbit.Limits{})
 	r.publish(t, 10)
-	wait(t, "the records are in the index", func() bool { return len(r.found(t)) == 10 })
+	await.Until(t, "the records are in the index", func() bool { return len(r.found(t)) == 10 })
 	_ = cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("stopped by SIGINT: %v", err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/store/opensearch"
@@ -102,7 +103,7 @@ func TestReplay_killed(t *testing.T) {
 	kills := 0
 	for _, at := range []int{1, 800} {
 		cmd, stderr := child(t, r.variables, "replay", "--batch-size", "50")
-		wait(t, "some more are in the index, or it has ended", func() bool {
+		await.Until(t, "some more are in the index, or it has ended", func() bool {
 			return len(r.found(t)) >= at || strings.Contains(stderr.String(), "auditlog: ")
 		})
 		_ = cmd.Process.Kill()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
@@ -22,7 +23,7 @@ func TestSuperStream_setupAndConsume(t *testing.T) {
 	r.variables[rabbit.EnvPartitions] = fmt.Sprint(partitions)
 	r.removeStreams(t)
 	cmd, stderr := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream)
-	wait(t, "it says what is missing", func() bool { return strings.Contains(stderr.String(), "auditlog setup makes it") })
+	await.Until(t, "it says what is missing", func() bool { return strings.Contains(stderr.String(), "auditlog setup makes it") })
 	for i, want := range []string{": made, with 3 partitions", ": is there"} {
 		got := execute(t.Context(), r.variables, "setup", "--dead-letters", r.dead.Stream)
 		if got.code != ExitOK || !strings.Contains(got.stdout, r.source.Stream+want) {
@@ -47,7 +48,7 @@ func TestSuperStream_setupAndConsume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wait(t, "all records are in the index", func() bool { return len(r.found(t)) == n })
+	await.Until(t, "all records are in the index", func() bool { return len(r.found(t)) == n })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

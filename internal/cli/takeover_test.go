@@ -13,6 +13,7 @@ import (
 
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
@@ -39,12 +40,12 @@ func TestConsume_activeKilled_standbyTakesOver(t *testing.T) {
 			streams := max(partitions, 1)
 			consume := func(name string) (*exec.Cmd, *buffer) {
 				cmd, stderr := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--consumer-name", name, "--batch-size", "20", "--watermarks=false")
-				wait(t, name+" reads", func() bool { return strings.Count(stderr.String(), "reads the stream") == streams })
+				await.Until(t, name+" reads", func() bool { return strings.Count(stderr.String(), "reads the stream") == streams })
 				return cmd, stderr
 			}
 			first, _ := consume("first")
 			r.spread(t, 0, n/2)
-			wait(t, "the first are in the index", func() bool { return len(r.found(t)) == n/2 })
+			await.Until(t, "the first are in the index", func() bool { return len(r.found(t)) == n/2 })
 			second, stderr := consume("second")
 			g.pass(1, true)
 			r.spread(t, n/2, n)
@@ -55,7 +56,7 @@ func TestConsume_activeKilled_standbyTakesOver(t *testing.T) {
 			g.waitHeld(t) // by the second one
 			took := time.Since(at)
 			g.pass(-1, false)
-			wait(t, "all are in the index", func() bool { return len(r.found(t)) >= n })
+			await.Until(t, "all are in the index", func() bool { return len(r.found(t)) >= n })
 			terminate(t, second)
 			ids := r.found(t)
 			for i, id := range ids {
@@ -153,7 +154,7 @@ func TestConsume_killedAtEachStep(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- cmd.Wait() }()
 			if c.point == failpoint.WatermarkPublished { // at the latest when it stops
-				wait(t, "all are in the index", func() bool { return len(ended) > 0 || r.count(t, 1<<40) == len(records) })
+				await.Until(t, "all are in the index", func() bool { return len(ended) > 0 || r.count(t, 1<<40) == len(records) })
 				_ = cmd.Process.Signal(syscall.SIGTERM)
 			}
 			err := <-ended
@@ -165,8 +166,8 @@ func TestConsume_killedAtEachStep(t *testing.T) {
 		}
 	}
 	cmd := start("")
-	wait(t, "it reads", func() bool { return strings.Contains(cmd.Stderr.(*buffer).String(), "reads the stream") })
-	wait(t, "all are in the index", func() bool { return r.count(t, 1<<40) >= len(records) })
+	await.Until(t, "it reads", func() bool { return strings.Contains(cmd.Stderr.(*buffer).String(), "reads the stream") })
+	await.Until(t, "all are in the index", func() bool { return r.count(t, 1<<40) >= len(records) })
 	terminate(t, cmd)
 	ids := r.found(t)
 	for i, id := range ids {
@@ -248,7 +249,7 @@ func TestConsume_ofAnAccountThatMayOnlyRead(t *testing.T) {
 	for life := range 2 {
 		r.publishFrom(t, life*n, n)
 		cmd, stderr := child(t, variables, "consume", "--dead-letters", r.dead.Stream)
-		wait(t, "all are in the index", func() bool { return r.count(t, 1<<40) == (life+1)*n })
+		await.Until(t, "all are in the index", func() bool { return r.count(t, 1<<40) == (life+1)*n })
 		terminate(t, cmd)
 		if log := stderr.String(); !strings.Contains(log, "received=51 stored=50 duplicates=0 dead_lettered=1") || strings.Count(log, "the stream has one replica") != 1 {
 			t.Errorf("life %d:\n%s", life, log)

@@ -20,6 +20,7 @@ import (
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/deadletter"
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/store/opensearch"
@@ -173,14 +174,11 @@ func (s *system) scrape() {
 // account takes an account when everything is up.
 func (s *system) account(a *app) accounting.Account {
 	s.t.Helper()
-	for range 120 {
-		if account, ok := s.tryAccount(a, 0); ok {
-			return account
-		}
-		time.Sleep(time.Second)
+	var account accounting.Account
+	if !await.Reached(s.t.Context(), func() (ok bool) { account, ok = s.tryAccount(a, 0); return ok }) {
+		s.t.Fatalf("%s: no account: %v", a.name, s.trouble)
 	}
-	s.t.Fatalf("%s: no account: %v", a.name, s.trouble)
-	return accounting.Account{}
+	return account
 }
 
 // line is what an application says of its spool.
@@ -202,12 +200,12 @@ func (s *system) tryAccount(a *app, patience time.Duration) (accounting.Account,
 		return accounting.Account{}, false
 	}
 	counted := time.Now()
-	for deadline := counted.Add(patience); patience > 0 && last.At.Before(counted); {
-		if time.Now().After(deadline) {
-			return accounting.Account{}, false
-		}
-		time.Sleep(100 * time.Millisecond)
+	newer := func() bool {
 		last, _ = a.last()
+		return !last.At.Before(counted)
+	}
+	if patience > 0 && !await.Within(s.t.Context(), patience, newer) {
+		return accounting.Account{}, false
 	}
 	return accounting.Balance(last.Queue, delivered), true
 }
@@ -297,20 +295,16 @@ func (s *system) finish() {
 			t.Errorf("%s: end %v, want one, with 0 pending", a.name, ends)
 		}
 	}
-	deadline := time.Now().Add(5 * time.Minute)
-	for {
-		pending := uint64(0)
+	pending := uint64(0)
+	nothing := await.Within(t.Context(), 5*time.Minute, func() bool {
+		pending = 0
 		for _, a := range s.apps {
 			pending += s.account(a).Pending
 		}
-		if pending == 0 && s.letters() == s.published {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("never became nothing: %d pending, %d letters of %d", pending, s.letters(), s.published)
-			break
-		}
-		time.Sleep(time.Second)
+		return pending == 0 && s.letters() == s.published
+	})
+	if !nothing {
+		t.Errorf("never became nothing: %d pending, %d letters of %d", pending, s.letters(), s.published)
 	}
 	for _, p := range s.consumers {
 		p.stop()

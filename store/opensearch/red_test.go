@@ -7,9 +7,9 @@ import (
 	"net/url"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/store"
 )
 
@@ -45,7 +45,7 @@ func TestSearch_oneOfTwoShardsRed_isAnError(t *testing.T) {
 	}
 	writeAll(t, s, docs(t, append(here, record(1, func(r *event.Record) { r.Timestamp = r.Timestamp.AddDate(0, -1, 0) }))...))
 	var plain answered
-	await(t, "what was written can be found, which a refresh would wait for in vain", func() bool {
+	await.Until(t, "what was written can be found, which a refresh would wait for in vain", func() bool {
 		plain = answered{}
 		if err := s.call(t.Context(), request{method: http.MethodGet, path: "/" + index + "/_search"}, &plain); err != nil {
 			t.Fatal(err)
@@ -67,7 +67,7 @@ func TestSearch_oneOfTwoShardsRed_isAnError(t *testing.T) {
 	if _, err := s.Get(t.Context(), elsewhere[0].LogID); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a record that would be on the shard that is not there: %v, want ErrUnavailable", err)
 	}
-	await(t, "a month that is there can be read", func() bool {
+	await.Until(t, "a month that is there can be read", func() bool {
 		page, err := s.Search(t.Context(), store.Query{To: november.AddDate(0, 0, -3)})
 		if err != nil {
 			t.Fatal(err)
@@ -82,26 +82,10 @@ type answered struct {
 	Hits   struct{ Total struct{ Value int } }
 }
 
-// await waits until the condition holds.
-func await(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("after two minutes still not: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 // awaitHalf waits until one of the shards has started, and gives its number.
 func awaitHalf(t *testing.T, s *Store, index string) (number string) {
 	t.Helper()
-	await(t, "a shard has started", func() bool {
+	await.Until(t, "a shard has started", func() bool {
 		var shards []struct{ Shard, State string }
 		r := request{method: http.MethodGet, path: "/_cat/shards/" + index, query: url.Values{"format": {"json"}}}
 		if err := s.call(t.Context(), r, &shards); err != nil {

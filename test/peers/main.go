@@ -16,12 +16,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/gormtrail/audit/internal/bench/harness"
+	"github.com/gormtrail/audit/internal/bench/report"
 )
 
 // What is made here stands between these lines of the document.
@@ -56,8 +55,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	var made bytes.Buffer
 	w := io.MultiWriter(os.Stdout, &made)
-	if _, err := fmt.Fprintf(w, "Made by `make bench-peers` on %s with %s on %s/%s, %d CPUs, load %s before the run; %d rounds of %d writes of one row.\n\n%s",
-		time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load(), o.Rounds,
+	if _, err := fmt.Fprintf(w, "Made by `make bench-peers` %s; %d rounds of %d writes of one row.\n\n%s",
+		report.Made(), o.Rounds,
 		o.Writes, versions()); err != nil {
 		return err
 	}
@@ -99,14 +98,4 @@ func versions() string {
 		}
 	}
 	return list.String()
-}
-
-// load is how busy the machine is, where the system tells.
-func load() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	average, _, found := strings.Cut(string(data), " ")
-	if err != nil || !found {
-		return "unknown"
-	}
-	return average
 }

@@ -16,10 +16,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/gormtrail/audit/internal/bench/report"
 )
 
 // The lines around the table in a document.
@@ -51,8 +51,7 @@ func main() {
 
 func run(ctx context.Context, out string) error {
 	var doc bytes.Buffer
-	fmt.Fprintf(&doc, "Made by `make bench-delivery` on %s with %s on %s/%s, %d CPUs, load %s before the run; records of 1 KB.\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), load())
+	fmt.Fprintf(&doc, "Made by `make bench-delivery` %s; records of 1 KB.\n", report.Made())
 	for _, s := range suites {
 		text, err := s.run(ctx)
 		if err != nil {
@@ -125,14 +124,4 @@ func put(document, text []byte) []byte {
 		return append(append(append(bytes.TrimRight(document, "\n"), "\n\n## Delivery\n\n"...), text...), '\n')
 	}
 	return append(append(append([]byte(nil), document[:from]...), text...), document[to+len(end):]...)
-}
-
-// load gives the load of the machine, as far as Linux says it.
-func load() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "not known"
-	}
-	one, _, _ := strings.Cut(string(data), " ")
-	return one
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gormtrail/audit/internal/bench/report"
 )
 
 // Options say what is measured.
@@ -38,8 +38,7 @@ func Run(ctx context.Context, w io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(w, introduction, o.Command, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS,
-		runtime.GOARCH, runtime.NumCPU(), load(), o.Rounds, o.Writes); err != nil {
+	if _, err := fmt.Fprintf(w, introduction, o.Command, report.Made(), o.Rounds, o.Writes); err != nil {
 		return err
 	}
 	for _, s := range list {
@@ -200,16 +199,6 @@ func (s *section) costs(w io.Writer, handles []*handle, results []result) error 
 	return nil
 }
 
-// load says how busy the machine is before the run, where the system tells.
-func load() string {
-	data, err := os.ReadFile("/proc/loadavg")
-	average, _, found := strings.Cut(string(data), " ")
-	if err != nil || !found {
-		return "load not known"
-	}
-	return "load " + average + " before the run"
-}
-
 const introduction = `# Benchmarks
 
 What auditing costs: the same writes through plain GORM and with the plugin, in the same run, taking turns in short
@@ -223,5 +212,5 @@ rounds and, in brackets, the quartiles; behind them what is aimed at. Compare ra
 - **naive** is how auditing is mostly written by hand, in callbacks: a SELECT before the write and one after it. It is
   wrong under concurrency and does not know of a rollback.
 
-Made by ` + "`%s`" + ` on %s with %s on %s/%s, %d CPUs, %s; %d rounds of %d writes of one row each (3 of 1,000 rows).
+Made by ` + "`%s`" + ` %s; %d rounds of %d writes of one row each (3 of 1,000 rows).
 `
