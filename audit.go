@@ -61,6 +61,9 @@ func (a *Auditor) Initialize(db *gorm.DB) error {
 		return err
 	}
 	h.tables.Store(ts)
+	if a.cfg.Sink != nil && a.cfg.Tracer != nil {
+		h.sinkName = "sink " + sinkName(a.cfg.Sink)
+	}
 	h.txSink = a.cfg.TxSink
 	if a.cfg.embedded() {
 		if h.txSink, err = a.openEmbedded(db, ts.policies); err != nil {

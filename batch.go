@@ -280,6 +280,7 @@ func (b *Batch) End() error {
 func (b *Batch) summarize() error {
 	w, err := whoOf(b.ctx)
 	b.handle.auditor.report(b.ctx, KindModel, err)
+	b.handle.traced(b.ctx, w)
 	b.mu.Lock()
 	b.summarized = true
 	r := event.Record{

@@ -174,6 +174,12 @@ type Config struct {
 	// Defaults to none.
 	After func(ctx context.Context, records []event.Record)
 
+	// Tracer links records to the traces of the application: their trace_id and span_id are those that it
+	// gives, and it is told of every write to a sink. telemetry.Providers has one.
+	//
+	// Defaults to none: the ids are those of the header traceparent, as far as a middleware gives them.
+	Tracer Tracer
+
 	// OnError is told of everything that went wrong inside auditing and that the application's write
 	// does not report. It must be fast, and safe for concurrent use.
 	//

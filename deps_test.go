@@ -26,6 +26,7 @@ const (
 	rabbit     = "github.com/rabbitmq/"
 	opensearch = "github.com/opensearch-project/"
 	otel       = "go.opentelemetry.io/"
+	prometheus = "github.com/prometheus/"
 	cobra      = "github.com/spf13/cobra"
 	testingPkg = "testing"
 )
@@ -112,6 +113,10 @@ var importRules = []importRule{
 	{
 		pkg: "consumer", reason: "knows the contracts of stream and store, not their clients",
 		forbid: append([]string{gin, gormio, rabbit, opensearch, otel, cobra, testingPkg}, drivers...),
+	},
+	{
+		pkg: "telemetry", reason: "the API of OpenTelemetry only: what exports is the application's choice",
+		forbid: append([]string{gin, rabbit, opensearch, prometheus, otel + "otel/sdk", otel + "otel/exporters", otel + "proto", "google.golang.org/", cobra, testingPkg}, drivers...),
 	},
 	{
 		pkg: "deadletter", reason: "knows the contracts of stream and store, not their clients",

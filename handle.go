@@ -21,6 +21,8 @@ type handle struct {
 	txSink  TxSink // the configured one or the embedded store; nil if there is none
 	txName  string // what an error calls it
 
+	sinkName string // what a Tracer is told of Config.Sink
+
 	mu     sync.Mutex // compiling
 	tables atomic.Pointer[tables]
 	adHoc  sync.Map // reflect.Type -> *table, of models that only Log knows
@@ -116,6 +118,7 @@ func (h *handle) model(st *gorm.Statement) *capture.Model {
 func (h *handle) captured(st *gorm.Statement, changes []capture.Change, summary *capture.Summary) []tx.Item {
 	w, err := whoOf(st.Context)
 	h.auditor.report(st.Context, KindModel, err)
+	h.traced(st.Context, w)
 	if summary != nil {
 		if !summary.InDoubt {
 			h.auditor.counters.truncated.Add(1)
@@ -200,7 +203,9 @@ func (h *handle) beforeCommit(ctx context.Context, conn gorm.ConnPool, items []t
 	case h.auditor.closed.Load():
 		err = ErrShutdown
 	default:
-		err = guard(h.txName, func() error { return u.writeTx(ctx, h.txSink, conn) })
+		err = h.tracedWrite(ctx, h.txName, u.records, func(ctx context.Context) error {
+			return guard(h.txName, func() error { return u.writeTx(ctx, h.txSink, conn) })
+		})
 	}
 	if err == nil && u.unmade > 0 && strict {
 		err = errors.New("audit: a change could not be made a record")
@@ -283,7 +288,9 @@ func (h *handle) deliver(ctx context.Context, u *unit) *DeliverError {
 	}
 	err := ErrShutdown
 	if h.auditor.enter() {
-		err = write(ctx, sink, u.records, u.encoded, u.bestEffort)
+		err = h.tracedWrite(ctx, h.sinkName, u.records, func(ctx context.Context) error {
+			return write(ctx, sink, u.records, u.encoded, u.bestEffort)
+		})
 		h.auditor.leave()
 	}
 	if err == nil {

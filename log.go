@@ -97,6 +97,7 @@ func (h *handle) entry(ctx context.Context, e Entry) (*pending, error) {
 	}
 	w, err := whoOf(ctx)
 	h.auditor.report(ctx, KindModel, err)
+	h.traced(ctx, w)
 	if e.Actor != nil {
 		w.actor = *e.Actor
 		if w.actor.Type == "" {
@@ -105,6 +106,9 @@ func (h *handle) entry(ctx context.Context, e Entry) (*pending, error) {
 	}
 	if e.Request != nil {
 		w.request = *e.Request
+		if w.request.TraceID == "" {
+			h.traced(ctx, w)
+		}
 	}
 	if e.Reason != "" {
 		w.reason = e.Reason

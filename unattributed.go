@@ -47,6 +47,7 @@ func (h *handle) unattributed(st *gorm.Statement) {
 	}
 	w, err := whoOf(ctx)
 	h.auditor.report(ctx, KindModel, err)
+	h.traced(ctx, w)
 	extra := map[string]any{ExtraNote: capture.ReasonRaw}
 	if shape := statementShape(text, t); shape != "" {
 		extra[ExtraStatement] = shape

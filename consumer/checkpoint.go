@@ -152,7 +152,10 @@ func (c *Consumer) checkpoint(ctx context.Context, offset int64) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkpointTimeout)
 	defer cancel()
-	if c.saved(ctx, "save the checkpoint", c.cfg.Checkpoints.Save(ctx, c.point(offset))) {
+	point := c.point(offset)
+	c.stats.behindSince(c.cfg.Now())
+	if c.saved(ctx, "save the checkpoint", c.cfg.Checkpoints.Save(ctx, point)) {
+		c.stats.checkpointed(point.At)
 		c.follow.mu.Lock()
 		defer c.follow.mu.Unlock()
 		c.follow.distrust = false // it is one of this stream

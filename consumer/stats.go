@@ -62,6 +62,11 @@ type Stats struct {
 	// Offset is the offset up to which everything is done, Committed the one that the stream was told; -1
 	// before the first.
 	Offset, Committed int64
+	// LastCheckpoint is when this process has saved a checkpoint last, zero before the first and without
+	// Config.Checkpoints. CheckpointAge is for how long an offset was committed that no checkpoint has; 0 if
+	// there is none.
+	LastCheckpoint time.Time
+	CheckpointAge  time.Duration
 	// LastError is what stands in the way, "" if nothing does. It may name servers, never the content of
 	// records.
 	LastError string
@@ -73,6 +78,24 @@ type stats struct {
 	mu sync.Mutex
 	v  Stats
 	ok bool // v.Offset and v.Committed were set
+	// behind is from when on a checkpoint is missing, zero if none is.
+	behind time.Time
+}
+
+// behindSince says that there is something for a checkpoint from now on.
+func (s *stats) behindSince(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.behind.IsZero() {
+		s.behind = now
+	}
+}
+
+// checkpointed says that a checkpoint was saved.
+func (s *stats) checkpointed(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.v.LastCheckpoint, s.behind = at, time.Time{}
 }
 
 // Stats gives the numbers of this moment.
@@ -90,6 +113,9 @@ func (c *Consumer) Stats() Stats {
 	v.MaxInFlight, v.InFlight = c.gate.now()
 	if (v.Lag > 0 || v.Held > 0) && !v.LastRecord.IsZero() {
 		v.LagAge = max(c.cfg.Now().Sub(v.LastRecord), 0)
+	}
+	if !c.stats.behind.IsZero() {
+		v.CheckpointAge = max(c.cfg.Now().Sub(c.stats.behind), 0)
 	}
 	return v
 }

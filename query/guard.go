@@ -16,6 +16,12 @@ import (
 func (h *handler) guard(route *route) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		secure(c.Writer.Header())
+		if h.Observe != nil {
+			start := h.Clock()
+			defer func() {
+				h.Observe(c.Request.Context(), route.verb(), route.path, c.Writer.Status(), h.Clock().Sub(start))
+			}()
+		}
 		if h.tooLarge(c) {
 			return
 		}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -70,6 +71,12 @@ type Options struct {
 	//
 	// Defaults to slog.Default().
 	Logger *slog.Logger
+	// Observe is told of each request once it was answered: its method, its route such as "/detail/:log_id",
+	// the status, and how long it took by Clock. It must be fast, and safe for concurrent use.
+	// telemetry.Providers has one.
+	//
+	// Defaults to nothing.
+	Observe func(ctx context.Context, method, route string, status int, took time.Duration)
 	// Clock tells the time, for the expiry of cursors and took_ms.
 	//
 	// Defaults to time.Now.

@@ -28,6 +28,8 @@ type Service struct {
 
 	mu      sync.Mutex
 	orphans uint64
+	current *Relay // of the orphan that is being sent
+	past    Stats  // the counters of those before
 }
 
 // Start relays the queue in the background, and every Config.OrphanInterval what other processes have
@@ -49,13 +51,61 @@ func Start[O Orphan](pool Pool[O], dial DialFunc, config Config) (*Service, erro
 // every Config.OrphanInterval, until ctx ends; then it gives nil. It is for a process of its own: what
 // running processes write is relayed by themselves.
 func RunOrphans[O Orphan](ctx context.Context, find func() ([]O, error), dial DialFunc, config Config) error {
-	r, err := New(nil, dial, config)
+	o, err := NewOrphans(find, dial, config)
 	if err != nil {
 		return err
 	}
-	s := &Service{relay: r}
-	s.runOrphans(ctx, func() ([]Orphan, error) { return widen(find()) })
+	return o.Run(ctx)
+}
+
+// Orphans does what RunOrphans does, and says how it goes.
+type Orphans struct {
+	service *Service
+	find    func() ([]Orphan, error)
+}
+
+// NewOrphans makes one; Run sets it going.
+func NewOrphans[O Orphan](find func() ([]O, error), dial DialFunc, config Config) (*Orphans, error) {
+	r, err := New(nil, dial, config)
+	if err != nil {
+		return nil, err
+	}
+	return &Orphans{service: &Service{relay: r}, find: func() ([]Orphan, error) { return widen(find()) }}, nil
+}
+
+// Run is RunOrphans.
+func (o *Orphans) Run(ctx context.Context) error {
+	o.service.runOrphans(ctx, o.find)
 	return nil
+}
+
+// Done gives how many queues were sent to their end.
+func (o *Orphans) Done() uint64 { return o.service.Orphans() }
+
+// Stats gives the counters of all queues together, and the state of the one that is being sent: Connected,
+// Blocked, Unconfirmed and ConfirmAge are zero while there is none.
+func (o *Orphans) Stats() Stats {
+	o.service.mu.Lock()
+	defer o.service.mu.Unlock()
+	if o.service.current == nil {
+		return o.service.past
+	}
+	return o.service.past.and(o.service.current.Stats())
+}
+
+// and gives the counters of both, and the state of the later.
+func (s Stats) and(later Stats) Stats {
+	later.Sent += s.Sent
+	later.Resent += s.Resent
+	later.Confirmed += s.Confirmed
+	later.Quarantined += s.Quarantined
+	later.Connections += s.Connections
+	later.Failures += s.Failures
+	later.AbandonedNames += s.AbandonedNames
+	if later.LastError == nil {
+		later.LastError, later.LastErrorTime = s.LastError, s.LastErrorTime
+	}
+	return later
 }
 
 func widen[O Orphan](orphans []O, err error) ([]Orphan, error) {
@@ -95,7 +145,14 @@ func (s *Service) drain(ctx context.Context, o Orphan) {
 		return
 	}
 	config.Logger.InfoContext(ctx, "relay: sending what another process has left", slog.String("producer", o.Producer()))
+	s.mu.Lock()
+	s.current = r
+	s.mu.Unlock()
 	_ = r.Run(ctx) // always nil
+	s.mu.Lock()
+	s.current, s.past = nil, s.past.and(r.Stats())
+	s.past.Connected, s.past.Blocked, s.past.Unconfirmed, s.past.ConfirmAge = false, false, 0, 0
+	s.mu.Unlock()
 	if last, err := o.Last(ctx); err == nil && o.Acknowledged() >= last {
 		s.mu.Lock()
 		s.orphans++

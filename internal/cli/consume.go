@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/gormtrail/audit/store/opensearch"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
+	"github.com/gormtrail/audit/telemetry"
 )
 
 type consumeFlags struct {
@@ -50,7 +50,8 @@ With --listen it answers
 
   /healthz  200 while the process works, whatever it waits for; else a restart is what helps
   /readyz   200 while it is connected, OpenSearch answers, and it is not too far behind; else 503 and why
-  /stats    its numbers, as JSON`,
+  /stats    its numbers, as JSON
+  /metrics  its numbers for Prometheus, as docs/metrics.md has them`+tracesHelp,
 		Example: "  auditlog consume --consumer-name worker-01 --listen 127.0.0.1:8081",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runConsume(cmd.Context(), c, f)
@@ -120,12 +121,7 @@ func (f consumeFlags) validate() error {
 	if f.readyMaxLag < 0 {
 		errs = append(errs, fmt.Errorf("--ready-max-lag is %d, want 0 (no limit) or more", f.readyMaxLag))
 	}
-	if f.listen != "" {
-		if _, _, err := net.SplitHostPort(f.listen); err != nil {
-			errs = append(errs, fmt.Errorf("--listen is %q, want host:port", f.listen))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkListen(f.listen))...)
 }
 
 func runConsume(ctx context.Context, c *common, f consumeFlags) error {
@@ -153,10 +149,16 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 		defer func() { _ = w.Close() }()
 		told = w
 	}
+	tell, err := observe(ctx, c, "auditlog-consume")
+	if err != nil {
+		return err
+	}
+	defer tell.stop(ctx, c)
 	parts, err := sources(ctx, c, source)
 	if err != nil {
 		return nil // stopped before the super stream was there
 	}
+	measured := tell.Store(to)
 	services := make([]*consumer.Consumer, len(parts))
 	for i, part := range parts {
 		dial := func(ctx context.Context) (consumer.Source, error) {
@@ -170,13 +172,16 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 			}
 			return s, nil
 		}
-		services[i], err = consumer.New(dial, to, letters, consumer.Config{
+		services[i], err = consumer.New(dial, measured, letters, consumer.Config{
 			Stream: part.Stream, Group: f.group, Name: f.name, BatchSize: f.batchSize, BatchAge: f.batchAge, Logger: c.log,
 			MaxInFlight: f.maxInFlight, AcceptPoison: f.acceptPoison,
 			Checkpoints: to, Watermarks: told, Partition: source.Partitions > 0,
 		})
 		if err != nil {
 			return usage(err)
+		}
+		if _, err := tell.Register(telemetry.Consumer(services[i])); err != nil {
+			return err
 		}
 	}
 	c.log.InfoContext(ctx, "reads and writes", slog.String("source", source.String()), slog.String("group", f.group),
@@ -189,7 +194,7 @@ func runConsume(ctx context.Context, c *common, f consumeFlags) error {
 	if f.listen == "" {
 		return runAll(ctx, services)
 	}
-	return runAndTell(ctx, c, f, services, to)
+	return runAndTell(ctx, c, f, services, to, tell.handler)
 }
 
 // sources gives the configurations of what is to be read: the stream, or the partitions of the super

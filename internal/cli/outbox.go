@@ -16,6 +16,7 @@ import (
 	"github.com/gormtrail/audit/outbox"
 	"github.com/gormtrail/audit/relay"
 	"github.com/gormtrail/audit/stream/rabbit"
+	"github.com/gormtrail/audit/telemetry"
 )
 
 const (
@@ -31,6 +32,7 @@ type Listener interface {
 
 type outboxFlags struct {
 	address, table, refill string
+	listen                 string // that of the command
 	retention              time.Duration
 	notify, renew          bool
 }
@@ -94,7 +96,7 @@ func (p Program) runOutbox(ctx context.Context, c *common, f outboxFlags, spool 
 	if f.retention < 0 {
 		err5 = fmt.Errorf("--outbox-retention is %v, want 0 or more", f.retention)
 	}
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	if err := errors.Join(err1, err2, err3, err4, err5, checkListen(f.listen)); err != nil {
 		return usage(err)
 	}
 	db, err := gorm.Open(dialector, &gorm.Config{Logger: logger.Discard})
@@ -163,9 +165,17 @@ func (p Program) relayOutbox(ctx context.Context, c *common, o *outbox.Outbox, t
 		return err
 	}
 	c.log.InfoContext(ctx, "relays an outbox", slog.String("table", o.Table()), slog.String("producer", queue.Producer()), slog.String("target", target.String()))
-	carrier, err := relay.New(queue, rabbit.Dialer(target), relay.Config{Logger: c.log})
+	tell, err := observe(ctx, c, "auditlog-relay")
+	if err != nil {
+		return errors.Join(err, queue.Close())
+	}
+	defer tell.stop(ctx, c)
+	carrier, err := relay.New(queue, tell.Dial(rabbit.Dialer(target), streamOf(target)), relay.Config{Logger: c.log})
 	if err == nil {
-		err = carrier.Run(ctx)
+		_, err = tell.Register(telemetry.Outbox(o), telemetry.Relay(queue.Producer(), carrier))
+	}
+	if err == nil {
+		err = tell.tellAt(ctx, c, f.listen, relayReady(carrier.Stats), carrier.Run)
 	}
 	if cerr := queue.Close(); cerr != nil { // what is confirmed is sent again, and dropped
 		c.log.WarnContext(ctx, "what is confirmed could not be saved", slog.Any("error", cerr))

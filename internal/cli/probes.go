@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -16,31 +15,14 @@ import (
 const pingTimeout = 5 * time.Second
 
 // runAndTell runs the services, and says over HTTP how they are.
-func runAndTell(ctx context.Context, c *common, f consumeFlags, services []*consumer.Consumer, to interface{ Ping(context.Context) error }) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	ready := make(chan struct{})
-	go func() {
-		served <- listen(ctx, c, f.listen, probes(services, to, f.readyMaxLag), func(address string) {
-			c.log.InfoContext(ctx, "says how it is", slog.String("listen", address))
-			close(ready)
-		})
-		cancel() // without it nobody would see whether records flow
-	}()
-	select {
-	case <-ready:
-	case err := <-served:
-		return err
-	}
-	err := runAll(ctx, services)
-	cancel()
-	return errors.Join(err, <-served)
+func runAndTell(ctx context.Context, c *common, f consumeFlags, services []*consumer.Consumer, to interface{ Ping(context.Context) error }, metrics http.Handler) error {
+	return beside(ctx, c, f.listen, probes(services, to, f.readyMaxLag, metrics), func(ctx context.Context) error { return runAll(ctx, services) })
 }
 
 // probes gives what an orchestrator and an operator ask.
-func probes(services []*consumer.Consumer, to interface{ Ping(context.Context) error }, maxLag int64) http.Handler {
+func probes(services []*consumer.Consumer, to interface{ Ping(context.Context) error }, maxLag int64, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		var errs []error
 		for _, service := range services {

@@ -26,6 +26,7 @@ import (
 
 type serveFlags struct {
 	listen, tokenFile, database, table, title string
+	metrics                                   string
 	recordReads                               bool
 	oidc                                      oidcFlags
 }
@@ -41,6 +42,8 @@ func (p Program) serve(c *common) *cobra.Command {
   /api/audit-logs/openapi.json      all other routes: history and state of an object, export, facets, …
   /audit/                           a page for people; it asks for a token
   /healthz                          200 while the store answers, else 503
+  /metrics                          numbers for Prometheus: at --metrics-listen, or here if only this
+                                    machine can ask
 
 from OpenSearch, or with --database from the table of an application that keeps its records in its own
 database.
@@ -69,6 +72,7 @@ Put a server with TLS before it when it listens beyond this machine.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.listen, "listen", "127.0.0.1:8000", "address to listen at")
+	flags.StringVar(&f.metrics, "metrics-listen", "", "address of its own for /metrics, such as 127.0.0.1:9464; by default it is at --listen if that is of this machine, else nowhere")
 	flags.StringVar(&f.tokenFile, "token-file", "", "file with the tokens, a line for each")
 	flags.StringVar(&f.database, "database", "", "read from this database instead of OpenSearch: sqlite:FILE, postgres://…, or mysql:user:password@tcp(host:port)/name; also AUDIT_DATABASE")
 	flags.StringVar(&f.table, "table", sqlstore.DefaultTable, "table of the records in the database")
@@ -88,6 +92,9 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 	var err4, err5 error
 	if _, _, err := net.SplitHostPort(f.listen); err != nil {
 		err4 = fmt.Errorf("--listen is %q, want host:port", f.listen)
+	}
+	if _, _, err := net.SplitHostPort(f.metrics); err != nil && f.metrics != "" {
+		err4 = errors.Join(err4, fmt.Errorf("--metrics-listen is %q, want host:port", f.metrics))
 	}
 	var target opensearch.Config
 	var dialector gorm.Dialector
@@ -118,7 +125,12 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 		}
 		from = s
 	}
-	options := query.Options{Store: from, Authorizer: who, Location: zone, CursorKey: cursorKey, Logger: c.log, Done: ctx.Done()}
+	tell, err := observe(ctx, c, "auditlog-serve")
+	if err != nil {
+		return err
+	}
+	defer tell.stop(ctx, c)
+	options := query.Options{Observe: tell.Query(), Store: from, Authorizer: who, Location: zone, CursorKey: cursorKey, Logger: c.log, Done: ctx.Done()}
 	if w, ok := from.(store.Writer); ok && f.recordReads {
 		options.Access.Recorder = query.AccessTo(w)
 	}
@@ -129,11 +141,34 @@ func (p Program) runServe(ctx context.Context, c *common, f serveFlags) error {
 	if err != nil {
 		return usage(err)
 	}
-	if host, _, _ := net.SplitHostPort(f.listen); !loopback(host) {
+	host, _, _ := net.SplitHostPort(f.listen)
+	if f.metrics == "" && loopback(host) { // nobody asks there who it is
+		handler = withMetrics(handler, tell.handler)
+	}
+	if !loopback(host) {
 		c.log.WarnContext(ctx, "serves beyond this machine without TLS: tokens can be read on their way", slog.String("listen", f.listen))
 	}
-	return listen(ctx, c, f.listen, handler, func(address string) {
-		_, _ = fmt.Fprintf(p.Stdout, "audit trail: http://%s/audit/\n", address)
+	run := func(ctx context.Context) error {
+		return listen(ctx, c, f.listen, handler, func(address string) {
+			_, _ = fmt.Fprintf(p.Stdout, "audit trail: http://%s/audit/\n", address)
+		})
+	}
+	if f.metrics == "" {
+		return run(ctx)
+	}
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /metrics", tell.handler)
+	return beside(ctx, c, f.metrics, metrics, run)
+}
+
+// withMetrics puts /metrics before the pages. A ServeMux would clean their paths, and ids may have slashes.
+func withMetrics(pages, metrics http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" && r.Method == http.MethodGet {
+			metrics.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
 	})
 }
 
