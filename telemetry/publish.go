@@ -26,8 +26,22 @@ func (p Providers) Dial(next relay.DialFunc, destination string) relay.DialFunc 
 		if err != nil {
 			return nil, err
 		}
-		return &tracedPublisher{Publisher: publisher, tracer: tracer, destination: destination}, nil
+		traced := &tracedPublisher{Publisher: publisher, tracer: tracer, destination: destination}
+		if k, ok := publisher.(knower); ok {
+			return &knowingPublisher{traced, k}, nil
+		}
+		return traced, nil
 	}
+}
+
+// knower is what a publisher may have besides, and what the relay looks for.
+type knower interface {
+	LastSeq(ctx context.Context) (uint64, error)
+}
+
+type knowingPublisher struct {
+	*tracedPublisher
+	knower
 }
 
 type tracedPublisher struct {

@@ -294,3 +294,25 @@ func TestProviders_none(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestDial_keepsWhatTheRelayLooksFor: a publisher that knows the last sequence of its name still does, so that a name that
+// somebody else uses is found out.
+func TestDial_keepsWhatTheRelayLooksFor(t *testing.T) {
+	t.Parallel()
+	source := rabbittest.Stream(t)
+	p := telemetry.Providers{Tracer: sdktrace.NewTracerProvider()}
+	publisher, err := p.Dial(rabbit.Dialer(source), source.Stream)(t.Context(), "somebody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = publisher.Close() }()
+	k, ok := publisher.(interface {
+		LastSeq(ctx context.Context) (uint64, error)
+	})
+	if !ok {
+		t.Fatal("LastSeq is hidden")
+	}
+	if last, err := k.LastSeq(t.Context()); err != nil || last != 0 {
+		t.Errorf("%d, %v", last, err)
+	}
+}

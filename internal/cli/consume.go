@@ -51,7 +51,7 @@ With --listen it answers
   /healthz  200 while the process works, whatever it waits for; else a restart is what helps
   /readyz   200 while it is connected, OpenSearch answers, and it is not too far behind; else 503 and why
   /stats    its numbers, as JSON
-  /metrics  its numbers for Prometheus, as docs/metrics.md has them`+tracesHelp,
+  /metrics  its numbers for Prometheus, as docs/metrics.md has them` + tracesHelp,
 		Example: "  auditlog consume --consumer-name worker-01 --listen 127.0.0.1:8081",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runConsume(cmd.Context(), c, f)

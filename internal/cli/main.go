@@ -55,6 +55,9 @@ folder; a variable that is set wins over the file.
 
   AUDIT_API_TOKENS, AUDIT_API_SECRET, AUDIT_DATABASE   see auditlog serve --help
   AUDIT_SPOOL_DIR, AUDIT_OUTBOX_DSN, AUDIT_OUTBOX_TABLE   see auditlog relay --help
+  OTEL_EXPORTER_OTLP_ENDPOINT   where the spans of consume and relay go, such as http://localhost:4318 (nowhere);
+                           with it OTEL_EXPORTER_OTLP_HEADERS, OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG
+                           and OTEL_SERVICE_NAME
   AUDIT_TIMEZONE           the zone of from_date and to_date, such as Asia/Ho_Chi_Minh (UTC)
 
 Exit codes: 0 done, or stopped by SIGINT or SIGTERM; 1 something could not be done; 2 a flag, an
