@@ -27,11 +27,11 @@ const MaxDecodeSize = 1 << 20
 // name twice in one object; the first two before it reads a single value. The error wraps ErrInvalid
 // and names the field. Decode keeps no reference to data, and may be called concurrently.
 func Decode(data []byte) (Record, error) {
-	data, err := check(data)
+	data, plain, err := check(data)
 	if err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	d := decoder{room: make([]byte, 0, len(data))}
+	d := decoder{room: make([]byte, 0, len(data)), plain: plain}
 	r := new(Record)
 	if isForeign(data) {
 		err = d.foreign(r, data)
@@ -76,11 +76,23 @@ func isForeign(data []byte) bool {
 	return foreign
 }
 
-// check gives data as UTF-8 if it may be read at all.
-func check(data []byte) ([]byte, error) {
+// check gives data as UTF-8 if it is an object that may be read at all, and whether it is in the canonical form.
+func check(data []byte) (_ []byte, plain bool, err error) {
 	if len(data) > MaxDecodeSize {
-		return nil, fmt.Errorf("%d bytes, want at most %d", len(data), MaxDecodeSize)
+		return nil, false, fmt.Errorf("%d bytes, want at most %d", len(data), MaxDecodeSize)
 	}
+	if plain = isPlain(data, MaxDepth); !plain {
+		if data, err = checkClosely(data); err != nil {
+			return nil, false, err
+		}
+	}
+	if i := skipSpace(data, 0); data[i] != '{' {
+		return nil, false, fmt.Errorf("%.20q is not an object", data[i:])
+	}
+	return data, plain, nil
+}
+
+func checkClosely(data []byte) ([]byte, error) {
 	if n := depth(data); n > MaxDepth {
 		return nil, fmt.Errorf("nested %d levels deep, want at most %d", n, MaxDepth)
 	}
@@ -90,9 +102,6 @@ func check(data []byte) ([]byte, error) {
 	if !json.Valid(data) {
 		var v json.RawMessage
 		return nil, fmt.Errorf("no JSON: %w", json.Unmarshal(data, &v))
-	}
-	if i := skipSpace(data, 0); data[i] != '{' {
-		return nil, fmt.Errorf("%.20q is not an object", data[i:])
 	}
 	if name, twice := duplicateKey(data); twice {
 		return nil, fmt.Errorf("the name %.64q stands twice in one object", name)
@@ -104,12 +113,17 @@ func check(data []byte) ([]byte, error) {
 type decoder struct {
 	// room is where the raw values are copied to, one allocation for all: their canonical form is
 	// never longer than the original.
-	room []byte
+	room  []byte
+	plain bool // the data is in that form already
 }
 
 func (d *decoder) raw(value []byte) []byte {
 	start := len(d.room)
-	d.room = appendCanonical(d.room, value)
+	if d.plain {
+		d.room = append(d.room, value...)
+	} else {
+		d.room = appendCanonical(d.room, value)
+	}
 	return d.room[start:len(d.room):len(d.room)]
 }
 
@@ -281,8 +295,11 @@ func (d *decoder) change(element []byte) (c Change, unknown map[string][]byte, e
 		return c, nil, fmt.Errorf("%.40q is not an object", element)
 	}
 	err = eachMember(element, func(name, value []byte) (err error) {
-		key := unquote(name)
-		switch key {
+		key := name
+		if bytes.IndexByte(name, '\\') >= 0 {
+			key = []byte(`"` + unquote(name) + `"`)
+		}
+		switch string(key[1 : len(key)-1]) { // does not allocate
 		case "old":
 			c.Old = d.raw(value) // also null: the value was NULL
 			return nil
@@ -307,10 +324,10 @@ func (d *decoder) change(element []byte) (c Change, unknown map[string][]byte, e
 			if unknown == nil {
 				unknown = make(map[string][]byte)
 			}
-			unknown[key] = d.raw(value)
+			unknown[unquote(name)] = d.raw(value)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
+			return fmt.Errorf("%s: %w", unquote(name), err)
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"testing"
 	"time"
 
@@ -14,6 +15,9 @@ import (
 
 	"github.com/gormtrail/audit/event"
 )
+
+// longNumber is a number that readers refuse for its length, which Encode writes as a text.
+var longNumber = regexp.MustCompile(`[-+.eE0-9]{1000}`)
 
 // FuzzDecode: whatever Decode accepts has an encoding that is valid, fits, and is its own.
 func FuzzDecode(f *testing.F) {
@@ -36,6 +40,10 @@ func FuzzDecode(f *testing.F) {
 		event.Foreign(data)
 		event.Stamp(data, "p", 1)
 		r, err := event.Decode(data)
+		// With a space before it, it is not in the canonical form, which has a shorter way.
+		if spaced, errSpaced := event.Decode(append([]byte{' '}, data...)); (err == nil) != (errSpaced == nil) || !reflect.DeepEqual(r, spaced) {
+			t.Fatalf("%.300q\n%v %+v\nspaced\n%v %+v", data, err, r, errSpaced, spaced)
+		}
 		if err != nil {
 			return
 		}
@@ -50,7 +58,7 @@ func FuzzDecode(f *testing.F) {
 		if twice := encode(t, again); !bytes.Equal(once, twice) {
 			t.Fatalf("no fixpoint\n%s", cmp.Diff(string(once), string(twice)))
 		}
-		if r.IsTruncated == again.IsTruncated {
+		if r.IsTruncated == again.IsTruncated && !longNumber.Match(data) {
 			// cmp.Diff takes twice the time for each level of nested lists.
 			if !reflect.DeepEqual(r, again) {
 				t.Fatalf("%.300s\n%+v\n%+v", data, r, again)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 )
 
 // errFound ends a walk over members early.
@@ -26,6 +27,27 @@ func Object(encoded []byte) (objectType, objectID string) {
 		return nil
 	})
 	return objectType, objectID
+}
+
+// HasMember reports whether the JSON object encoded has a member of one of the names, also if it is written
+// with escapes; members of members do not count. It may be called with any bytes.
+func HasMember(encoded []byte, names ...string) bool {
+	found := false
+	_ = eachMember(encoded, func(name, _ []byte) error {
+		if bytes.IndexByte(name, '\\') >= 0 {
+			found = slices.Contains(names, unquote(name))
+		} else {
+			name = name[1:max(1, len(name)-1)]
+			for _, n := range names {
+				found = found || string(name) == n
+			}
+		}
+		if found {
+			return errFound
+		}
+		return nil
+	})
+	return found
 }
 
 // objectText gives the value of a JSON string, and anything else as it is written: ids of other producers

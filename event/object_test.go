@@ -27,12 +27,40 @@ func TestObject(t *testing.T) {
 	}
 }
 
+func TestHasMember(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		encoded string
+		want    bool
+	}{
+		{`{"a":1,"seq":2}`, true},
+		{` { "a" : [1, 2] , "seq" : 2 } `, true},
+		{`{"s\u0065q":2}`, true},
+		{`{"a":{"seq":2},"b":["seq"],"c":"seq"}`, false},
+		{`{"seq2":1,"s":1,"":1}`, false},
+		{`{"a":"\"seq\":1"}`, false},
+		{`{}`, false},
+		{``, false},
+		{`{"`, false},
+		{`{"seq`, false},
+		{`["seq"]`, false},
+	} {
+		if got := event.HasMember([]byte(c.encoded), "stream", "seq"); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.encoded, got, c.want)
+		}
+	}
+	if event.HasMember([]byte(`{"a":1}`)) {
+		t.Error("no names: got true")
+	}
+}
+
 // FuzzObject: any bytes are taken, and of a record it gives what decoding gives.
 func FuzzObject(f *testing.F) {
 	f.Add([]byte(`{"object_type":"a","object_id":"b"}`), "customer", "7")
 	f.Add([]byte(`{"object_type" : "\ud800"`), "a\"\\", "\x00é")
 	f.Fuzz(func(t *testing.T, raw []byte, objectType, objectID string) {
 		event.Object(raw)
+		event.HasMember(raw, "a", "object_type")
 		encoded, err := event.Encode(event.Record{LogID: "1", Timestamp: time.Unix(1e9, 0), Action: event.ActionAdd, ObjectType: objectType, ObjectID: objectID})
 		if err != nil {
 			return // not a record

@@ -21,7 +21,7 @@ func skipSpace(d []byte, i int) int {
 
 // skipString gives the index after the string that starts at d[i].
 func skipString(d []byte, i int) int {
-	for i++; i < len(d); i++ {
+	for i = plainEnd(d, i+1); i < len(d); i = plainEnd(d, i+1) {
 		switch d[i] {
 		case '\\':
 			i++
@@ -58,8 +58,11 @@ func skipValue(d []byte, i int) int {
 		}
 		return len(d)
 	}
-	for i < len(d) && !bytes.ContainsRune([]byte(",]} \t\r\n"), rune(d[i])) {
-		i++
+	for ; i < len(d); i++ {
+		switch d[i] {
+		case ',', ']', '}', ' ', '\t', '\r', '\n':
+			return i
+		}
 	}
 	return i
 }

@@ -48,7 +48,7 @@ func splice(encoded []byte, grow int, names []string, put func([]byte) []byte) [
 		return bytes.Clone(encoded)
 	}
 	dst := make([]byte, 0, len(d)+grow)
-	if !mayHave(d, names) {
+	if !HasMember(d, names...) {
 		dst = append(dst, d[:len(d)-1]...)
 		return append(put(dst), '}')
 	}
@@ -60,14 +60,4 @@ func splice(encoded []byte, grow int, names []string, put func([]byte) []byte) [
 		return nil
 	})
 	return append(put(dst), '}')
-}
-
-// mayHave reports whether one of the names may be a member of d; true if it stands anywhere in it.
-func mayHave(d []byte, names []string) bool {
-	for _, name := range names {
-		if bytes.Contains(d, []byte(`"`+name+`"`)) {
-			return true
-		}
-	}
-	return false
 }

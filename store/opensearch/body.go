@@ -196,27 +196,15 @@ func canonical(encoded []byte, r *event.Record) bool {
 // withoutDerived takes out members that have the names of derived fields: a record that brings them
 // along could be found under words that are not in it.
 func withoutDerived(encoded []byte) ([]byte, error) {
-	// A name can also be written with escapes.
-	suspect := bytes.Contains(encoded, []byte(`\u`))
-	for _, name := range [...]string{`"search_text"`, `"chg"`, `"extra_kv"`, `"folded"`} {
-		suspect = suspect || bytes.Contains(encoded, []byte(name))
-	}
-	if !suspect {
+	if !event.HasMember(encoded, derivedNames...) {
 		return encoded, nil
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(encoded, &members); err != nil {
 		return nil, fmt.Errorf("%w: %w", event.ErrInvalid, err)
 	}
-	found := false
 	for _, name := range derivedNames {
-		if _, ok := members[name]; ok {
-			found = true
-			delete(members, name)
-		}
-	}
-	if !found {
-		return encoded, nil
+		delete(members, name)
 	}
 	out, err := json.Marshal(members)
 	if err != nil {
