@@ -44,7 +44,7 @@ func (h *handle) tracedWrite(ctx context.Context, sink string, records []event.R
 	var done func(error)
 	err := guard("Config.Tracer", func() error {
 		if c, ended := tracer.Write(ctx, sink, records); c != nil {
-			within, done = c, ended
+			within, done = c, ended //nolint:fatcontext // once: it is no loop
 		}
 		return nil
 	})
