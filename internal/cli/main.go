@@ -49,8 +49,10 @@ folder; a variable that is set wins over the file.
   RABBITMQ_STREAM_PASSWORD (guest)
   RABBITMQ_STREAM_VHOST    (/)
   RABBITMQ_STREAM_NAME     (audit_logs_stream)
-  RABBITMQ_STREAM_TLS      true or false (false); with it RABBITMQ_STREAM_CA_FILE, _CERT_FILE, _KEY_FILE
-                           and _SERVER_NAME
+  RABBITMQ_STREAM_PARTITIONS  how many partitions a super stream of this name has (0, it is a stream)
+  RABBITMQ_STREAM_TLS      true or false (false); with it, all in PEM, RABBITMQ_STREAM_CA_FILE,
+                           RABBITMQ_STREAM_CERT_FILE and RABBITMQ_STREAM_KEY_FILE, and
+                           RABBITMQ_STREAM_SERVER_NAME
   RABBITMQ_STREAM_FIXED_ADDRESS  true: never go to the address that the server advertises (false)
 
   AUDIT_API_TOKENS, AUDIT_API_SECRET, AUDIT_DATABASE   see auditlog serve --help

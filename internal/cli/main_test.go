@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -157,6 +158,39 @@ func TestMain_help_namesVariablesAndCodes(t *testing.T) {
 	}
 	if got := execute(t.Context(), nil, "version"); got.code != ExitOK || !strings.HasPrefix(got.stdout, "auditlog ") {
 		t.Errorf("version: %+v", got)
+	}
+}
+
+// TestMain_help_namesEveryVariable: what the sources of the program read is in its help.
+func TestMain_help_namesEveryVariable(t *testing.T) {
+	t.Parallel()
+	help := execute(t.Context(), nil, "--help").stdout
+	names := make(map[string]bool)
+	for _, folder := range []string{".", "../../stream/rabbit", "../../store/opensearch"} {
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range regexp.MustCompile(`"((?:RABBITMQ|OPENSEARCH|AUDIT)_[A-Z_]+)"`).FindAllSubmatch(source, -1) {
+				names[string(found[1])] = true
+			}
+		}
+	}
+	if len(names) < 25 {
+		t.Errorf("found only %v", names)
+	}
+	for name := range names {
+		if !regexp.MustCompile(name + `\b`).MatchString(help) {
+			t.Errorf("%s is not in\n%s", name, help)
+		}
 	}
 }
 

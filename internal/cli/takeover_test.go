@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/failpoint"
 	"github.com/gormtrail/audit/internal/rabbittest"
-	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
 )
@@ -235,16 +233,8 @@ func (r *rig) lettersNotBehind(t *testing.T, others []int64) {
 func TestConsume_ofAnAccountThatMayOnlyRead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	rabbittest.Declare(t, r.dead, rabbit.Limits{})
-	rabbittest.Declare(t, r.source, rabbit.Limits{})
-	rabbittest.Declare(t, rabbit.WatermarksOf(r.source), rabbit.Limits{})
-	name := testservers.Name(t, "t_audit_consumer_")
-	rabbittest.Manage(t, http.MethodPut, "/api/users/"+name, `{"password":"`+name+`","tags":""}`)
-	t.Cleanup(func() { rabbittest.Manage(t, http.MethodDelete, "/api/users/"+name, "") })
-	rabbittest.Manage(t, http.MethodPut, "/api/permissions/%2F/"+name,
-		`{"configure":"^$","write":"^(`+r.dead.Stream+`|`+r.source.Stream+`_watermarks)$","read":"^`+r.source.Stream+`$"}`)
-	variables := r.with("RABBITMQ_STREAM_USER", name)
-	variables["RABBITMQ_STREAM_PASSWORD"] = name
+	r.declare(t)
+	variables, _ := r.account(t, r.shipped(t, "audit-consumer"))
 	const n = 50
 	for life := range 2 {
 		r.publishFrom(t, life*n, n)

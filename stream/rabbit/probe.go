@@ -41,6 +41,10 @@ func (c Config) probe(ctx context.Context, host string) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("rabbit: %s takes connections, but does not answer: %w", address, context.Cause(ctx))
 		}
+		// With TLS 1.3 a server that refuses the client's certificate says so only now.
+		if alert := (*net.OpError)(nil); errors.As(err, &alert) && alert.Op == "remote error" {
+			return fmt.Errorf("rabbit: TLS with %s: %w (does the server trust the certificate of this client?)", address, err)
+		}
 		if c.TLS == nil {
 			return fmt.Errorf("%w at %s: %w (is it the port of the stream protocol, without TLS?)", ErrNoStreamServer, address, err)
 		}

@@ -72,7 +72,11 @@ func NewPublisher(ctx context.Context, config Config, producerName string) (*Pub
 	producer, err := ask(ctx, env, func() (*client.Producer, error) { return env.NewProducer(config.Stream, options) }, func(*client.Producer) {})
 	if err != nil {
 		env.abandon()
-		return nil, config.explain("write to stream "+config.Stream, err)
+		what := "write to stream " + config.Stream
+		if producerName != "" {
+			what += ", or to read it, which the sequence of a name needs"
+		}
+		return nil, config.explain(what, err)
 	}
 	p := &Publisher{
 		config: config, env: env, producer: producer,

@@ -2,13 +2,20 @@ package rabbit_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -209,31 +216,121 @@ func TestFirstOfSeveralHosts_thatAnswers(t *testing.T) {
 	p.Close()
 }
 
+// tlsVariable gives an environment variable of the server's TLS listener.
+func tlsVariable(t *testing.T, name string) string {
+	t.Helper()
+	value := os.Getenv(name)
+	if value == "" {
+		if testservers.Required() {
+			t.Fatalf("%s is not set", name)
+		}
+		t.Skipf("%s is not set", name)
+	}
+	return value
+}
+
+// TestTLS_ofBothSides: the server looks at the certificate of the client, which all of a pipeline shows.
+func TestTLS_ofBothSides(t *testing.T) {
+	t.Parallel()
+	plain, err := rabbit.ConfigFromURI(tlsVariable(t, "RABBITMQ_STREAM_TLS_URI"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(certificate, key string) rabbit.Config {
+		config, err := rabbit.ConfigFromEnv(func(name string) string {
+			return map[string]string{
+				"RABBITMQ_STREAM_TLS": "true", "RABBITMQ_STREAM_CA_FILE": tlsVariable(t, "RABBITMQ_CA_FILE"),
+				"RABBITMQ_STREAM_CERT_FILE": certificate, "RABBITMQ_STREAM_KEY_FILE": key,
+				"RABBITMQ_STREAM_HOST": plain.Host, "RABBITMQ_STREAM_PORT": strconv.Itoa(plain.Port),
+				"RABBITMQ_STREAM_USER": plain.User, "RABBITMQ_STREAM_PASSWORD": plain.Password,
+			}[name]
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return config
+	}
+	config := with(tlsVariable(t, "RABBITMQ_CLIENT_CERT_FILE"), tlsVariable(t, "RABBITMQ_CLIENT_KEY_FILE"))
+	config.Stream = testservers.Name(t, "t_audit_")
+	rabbittest.Declare(t, config, rabbit.Limits{})
+	fill(t, config, 10, 10)
+	source, err := rabbit.NewSource(t.Context(), config, "group", stream.SourceOptions{SingleActive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	for read := 0; read < 10; {
+		messages, err := source.Read(t.Context(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read += len(messages)
+	}
+
+	stranger := with(forged(t, tlsVariable(t, "RABBITMQ_CA_FILE")))
+	stranger.Stream = config.Stream
+	if _, err := rabbit.NewSource(t.Context(), stranger, "group", stream.SourceOptions{}); err == nil || !strings.Contains(err.Error(), "TLS") {
+		t.Errorf("a certificate that nobody vouches for: %v, want an error of TLS", err)
+	}
+}
+
+// forged gives the files of a certificate that claims to be signed by the authority, and of its key. A client shows
+// the server only what claims that.
+func forged(t *testing.T, authority string) (certificate, key string) {
+	t.Helper()
+	data, err := os.ReadFile(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		t.Fatalf("no PEM in %s", authority)
+	}
+	real, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "stranger"}, NotAfter: time.Now().Add(time.Hour)}
+	issuer := &x509.Certificate{RawSubject: real.RawSubject}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(filepath.Join(folder, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+}
+
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	uri, file := os.Getenv("RABBITMQ_STREAM_TLS_URI"), os.Getenv("RABBITMQ_CA_FILE")
-	if uri == "" || file == "" {
-		if testservers.Required() {
-			t.Fatal("RABBITMQ_STREAM_TLS_URI or RABBITMQ_CA_FILE is not set")
-		}
-		t.Skip("RABBITMQ_STREAM_TLS_URI or RABBITMQ_CA_FILE is not set")
-	}
-	config, err := rabbit.ConfigFromURI(uri)
+	config, err := rabbit.ConfigFromURI(tlsVariable(t, "RABBITMQ_STREAM_TLS_URI"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.Stream = testservers.Name(t, "t_audit_")
-	pem, err := os.ReadFile(file)
+	authority, err := os.ReadFile(tlsVariable(t, "RABBITMQ_CA_FILE"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(pem)
+	trusted.AppendCertsFromPEM(authority)
 
 	unknown := config
 	unknown.TLS = &tls.Config{RootCAs: x509.NewCertPool()}
-	var authority x509.UnknownAuthorityError
-	if err := rabbit.Declare(t.Context(), unknown, rabbit.Limits{}); !errors.As(err, &authority) {
+	var nobody x509.UnknownAuthorityError
+	if err := rabbit.Declare(t.Context(), unknown, rabbit.Limits{}); !errors.As(err, &nobody) {
 		t.Errorf("unknown authority: got %v", err)
 	}
 	wrong := config
