@@ -39,16 +39,29 @@ const SearchPrefix = "audit-logs-t-"
 func OpenSearchAccess(t testing.TB) Access {
 	t.Helper()
 	a := Access{URL: OpenSearch(t)}
-	if !strings.HasPrefix(a.URL, "https://") {
-		return a
+	if strings.HasPrefix(a.URL, "https://") {
+		a.readAccounts(t)
 	}
+	return a
+}
+
+// SecureOpenSearch is OpenSearchAccess for the server with the security plugin, whatever OPENSEARCH_URL is. Only the
+// long run has it.
+func SecureOpenSearch(t testing.TB) Access {
+	t.Helper()
+	a := Access{URL: address(t, "OpenSearch with security", "OPENSEARCH_SECURE_URL")}
+	a.readAccounts(t)
+	return a
+}
+
+func (a *Access) readAccounts(t testing.TB) {
+	t.Helper()
 	a.CACert = file(t, "OPENSEARCH_SECURE_CA_FILE")
 	password := strings.TrimSpace(string(file(t, "OPENSEARCH_SECURE_PASSWORD_FILE")))
 	a.Consumer = Account{"audit_consumer", password}
 	a.Reader = Account{"audit_reader", password}
 	a.Operator = Account{"audit_operator", password}
 	a.Admin = Account{"admin", strings.TrimSpace(string(file(t, "OPENSEARCH_SECURE_ADMIN_PASSWORD_FILE")))}
-	return a
 }
 
 func file(t testing.TB, variable string) []byte {
