@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 	b := &bench{begin: time.Now()}
 	flags := flag.NewFlagSet("benchconsumer", flag.ContinueOnError)
 	flags.StringVar(&b.out, "o", "", "file to write the document to, besides standard output")
-	flags.IntVar(&b.records, "records", 50_000, "records of one round")
+	flags.IntVar(&b.records, "records", 150_000, "records of one round")
 	flags.IntVar(&b.rounds, "rounds", 3, "rounds, taking turns")
 	flags.IntVar(&b.lag, "lag", 1_000_000, "records that wait when a consumer starts")
 	flags.DurationVar(&b.latency, "latency", 30*time.Second, "how long each of the latencies is measured")
