@@ -241,8 +241,8 @@ func (s *system) delivered(producer string) (d accounting.Delivered, err error) 
 	}
 	body := fmt.Sprintf(`{"size":0,"track_total_hits":true,"query":{"bool":{"filter":[{"term":{"producer_id":%q}}]}},"aggs":{"max":{"max":{"field":"seq"}}}}`, producer)
 	var answer struct {
-		TimedOut bool `json:"timed_out"`
-		Shards   struct{ Total, Successful int }
+		TimedOut bool                            `json:"timed_out"`
+		Shards   struct{ Total, Successful int } `json:"_shards"`
 		Hits     struct{ Total struct{ Value uint64 } }
 		Aggs     struct{ Max struct{ Value float64 } } `json:"aggregations"`
 	}
