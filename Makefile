@@ -70,6 +70,14 @@ lint: ## golangci-lint, at the version of tools/go.mod
 	bin/golangci-lint run ./...
 	@if [ -f test/go.mod ]; then cd test && ../bin/golangci-lint run ./...; fi
 
+.PHONY: vulncheck
+vulncheck: ## known vulnerabilities, where the database of Go can be reached; else it says NOT RUN
+	@scripts/vulncheck.sh
+
+.PHONY: release
+release: ## the program for each platform in dist, with checksums: the same bytes wherever it is built
+	@scripts/release.sh
+
 .PHONY: services-start
 services-start: ## PostgreSQL, MariaDB, RabbitMQ and OpenSearch on loopback; then: eval "$(scripts/services.sh env)"
 	@scripts/services.sh start
