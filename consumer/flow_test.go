@@ -563,16 +563,16 @@ func TestRun_alarms_nameTheCommand(t *testing.T) {
 	}
 }
 
-// gated is a store whose first write waits until so many others have ended.
+// gated is a store whose first write of id-1 waits until id-2 has been written.
 type gated struct {
 	*target
 
-	calls atomic.Int64
+	held  atomic.Bool
 	other chan struct{}
 }
 
 func (s *gated) Write(ctx context.Context, docs []store.Doc) ([]store.Result, error) {
-	if s.calls.Add(1) == 1 {
+	if docs[0].Record.LogID == "id-1" && s.held.CompareAndSwap(false, true) {
 		<-s.other
 		return s.target.Write(ctx, docs)
 	}
