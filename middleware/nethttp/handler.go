@@ -41,13 +41,16 @@ func Handler(o Options) func(next http.Handler) http.Handler {
 }
 
 // routeBefore gives the default of Options.Route. A mux writes Request.Pattern into the request that
-// it gets, a later copy of the one that is seen here, so it has to be asked.
+// it gets, a later copy of the one that is seen here, so it has to be asked. What a mux around this handler
+// has written says less: it may be "/".
 func routeBefore(next http.Handler) func(*http.Request) string {
 	mux, _ := next.(router)
 	return func(r *http.Request) string {
 		pattern := r.Pattern
-		if pattern == "" && mux != nil {
-			_, pattern = mux.Handler(r)
+		if mux != nil {
+			if _, inner := mux.Handler(r); inner != "" {
+				pattern = inner
+			}
 		}
 		return reqinfo.RouteOf(pattern)
 	}

@@ -82,6 +82,12 @@ func TestHandler_findsTheRoute(t *testing.T) {
 			mux.Handle("example.com/a/{id}", nethttp.Handler(nethttp.Options{})(inner))
 			return mux
 		}, "/a/{id}"},
+		{"around a mux inside a mux", func(inner http.Handler) http.Handler {
+			mux, outer := http.NewServeMux(), http.NewServeMux()
+			mux.Handle("GET /a/{id}", inner)
+			outer.Handle("/a/", nethttp.Handler(nethttp.Options{})(mux))
+			return outer
+		}, "/a/{id}"},
 		{"no mux", nethttp.Handler(nethttp.Options{}), ""},
 		{"of the application", nethttp.Handler(nethttp.Options{Route: func(*http.Request) string { return "/mine/:id" }}), "/mine/:id"},
 		{"a panic", nethttp.Handler(nethttp.Options{Route: func(*http.Request) string { panic("no") }, Logger: slog.New(slog.DiscardHandler)}), ""},

@@ -62,8 +62,8 @@ type Options struct {
 
 	// Route gives the template of the request's route, such as "/customers/{id}".
 	//
-	// Defaults to the path of Request.Pattern, which is known behind an http.ServeMux, or to that of
-	// the pattern that the wrapped handler would choose, if it is an http.ServeMux.
+	// Defaults to the path of the pattern that the wrapped handler would choose, if it is an http.ServeMux, and
+	// else of Request.Pattern, which is known behind one.
 	Route func(r *http.Request) string
 
 	// Source is the source of the records: "api", "admin", or a word of your own.
