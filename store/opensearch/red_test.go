@@ -17,7 +17,7 @@ import (
 // and says that none has failed.
 func TestSearch_oneOfTwoShardsRed_isAnError(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
+	s := asAdmin(t, newStore(t)) // an index of other settings, and the shards, are not the business of a part
 	body := s.names.indexBody()
 	var settings struct {
 		Index map[string]any `json:"index"`
