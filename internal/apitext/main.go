@@ -29,7 +29,7 @@ func main() {
 	flag.Parse()
 	text, err := list(".")
 	if err == nil && *out != "" {
-		err = os.WriteFile(*out, text, 0o644)
+		err = os.WriteFile(*out, text, 0o644) //nolint:gosec // a document for all
 	} else if err == nil {
 		_, err = os.Stdout.Write(text)
 	}

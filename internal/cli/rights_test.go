@@ -71,7 +71,7 @@ func TestRights_ofRabbitMQ_areEnoughAndNeeded(t *testing.T) {
 	t.Parallel()
 	// What an account does gives nil or what refuses it.
 	for account, does := range map[string]func(*testing.T, *rig, map[string]string, rabbit.Config) error{
-		"audit-setup": func(t *testing.T, r *rig, variables map[string]string, source rabbit.Config) error {
+		"audit-setup": func(t *testing.T, r *rig, variables map[string]string, _ rabbit.Config) error {
 			t.Helper()
 			for partitions := range 2 {
 				streams := []rabbit.Config{r.source, r.dead, rabbit.WatermarksOf(r.source)}

@@ -7,6 +7,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -22,9 +23,9 @@ import (
 func main() {
 	out := flag.String("o", "", "file to write, instead of standard output")
 	flag.Parse()
-	document, err := list(".")
+	document, err := list(context.Background(), ".")
 	if err == nil && *out != "" {
-		err = os.WriteFile(*out, document, 0o644)
+		err = os.WriteFile(*out, document, 0o644) //nolint:gosec // a document for all
 	} else if err == nil {
 		_, err = os.Stdout.Write(document)
 	}
@@ -54,8 +55,8 @@ type module struct {
 }
 
 // list gives the document for the module in a folder.
-func list(folder string) ([]byte, error) {
-	modules, err := modulesOf(folder)
+func list(ctx context.Context, folder string) ([]byte, error) {
+	modules, err := modulesOf(ctx, folder)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +81,8 @@ Made by `+"`go run ./internal/licenses -o docs/licenses.md`"+`.
 }
 
 // modulesOf gives the modules that the packages of a folder are built from, without their own.
-func modulesOf(folder string) ([]module, error) {
-	cmd := exec.Command("go", "list", "-deps", "-json=Module", "./...")
+func modulesOf(ctx context.Context, folder string) ([]module, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-json=Module", "./...")
 	cmd.Dir, cmd.Stderr = folder, os.Stderr
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
 	output, err := cmd.Output()

@@ -11,7 +11,7 @@ import (
 // TestLicenses_areListed: a new module is seen in the list, and none comes in with a licence that nobody has looked at.
 func TestLicenses_areListed(t *testing.T) {
 	t.Parallel()
-	got, err := list("../..")
+	got, err := list(t.Context(), "../..")
 	if err != nil {
 		t.Fatal(err)
 	}
