@@ -56,8 +56,6 @@ type system struct {
 	client              *http.Client
 }
 
-const group = "audit-log-consumer"
-
 func start(t testing.TB) *system {
 	t.Helper()
 	s := &system{t: t, servers: testservers.Own(t, "rabbitmq", "opensearch"), prefix: "audit-logs", memory: make(map[string]int), descriptors: make(map[string]int)}
