@@ -181,7 +181,8 @@ func instant(t time.Time) *time.Time {
 	return &t
 }
 
-// summary gives the fields of a record for lists, all of them also when they are empty.
+// summary gives the fields of a record for lists: those of the specification also when they are empty, and
+// those of a dependent only where there are any.
 func summary(r event.Record, grant Grant) (json.RawMessage, error) {
 	var o object
 	for _, f := range []struct {
@@ -199,6 +200,14 @@ func summary(r event.Record, grant Grant) (json.RawMessage, error) {
 		{"object_repr", r.ObjectRepr},
 	} {
 		if !grant.hides(f.name) {
+			o.set(f.name, encode(f.value))
+		}
+	}
+	// What says under which record it belongs, where it is that of a dependent.
+	for _, f := range []struct{ name, value string }{
+		{"source_model", r.SourceModel}, {"source_pk", r.SourcePK}, {"source_repr", r.SourceRepr}, {"tx_id", r.TxID},
+	} {
+		if f.value != "" && !grant.hides(f.name) {
 			o.set(f.name, encode(f.value))
 		}
 	}

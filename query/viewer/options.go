@@ -3,6 +3,7 @@ package viewer
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"time"
@@ -19,6 +20,19 @@ type Options struct {
 	//
 	// Defaults to "Audit trail".
 	Title string
+	// Language is the language of the page for readers who have not chosen one: "en", "vi", or one of
+	// Languages.
+	//
+	// Defaults to that of the reader's browser, if there is it, else English.
+	Language string
+	// Languages has more languages, or other words for the built-in ones: a file for each, named by its
+	// BCP 47 tag, such as de.json. It is a JSON object from each English text to the one in the language;
+	// texts that it lacks are shown in English, and "@name" is the name of the language. A text with | has
+	// one form for each plural category of the language, in the order zero, one, two, few, many, other. The
+	// file of Vietnamese, query/viewer/assets/lang-vi.json, has all texts.
+	//
+	// Defaults to none but English and Vietnamese.
+	Languages fs.FS
 	// SignInURL is where people sign in, if the Authorizer knows them by something else than a Bearer
 	// token. The page then links to it instead of asking for a token. It is absolute, or begins with "/".
 	//

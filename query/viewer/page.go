@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -26,7 +27,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // page is what everybody gets.
 type page struct {
-	html []byte
+	html asset
 	tag  string
 	// version is the hash of all assets. It is in their path, so that they can be kept for ever.
 	version string
@@ -35,12 +36,38 @@ type page struct {
 
 type asset struct {
 	data []byte
-	kind string
+	// packed is data by gzip.
+	packed []byte
+	kind   string
+}
+
+func newAsset(data []byte, kind string) asset {
+	return asset{data: data, packed: pack(data), kind: kind}
+}
+
+func pack(data []byte) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(data) // a buffer takes everything
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// send answers with the data, packed for browsers that say they unpack it.
+func (a asset) send(c *gin.Context) {
+	c.Header("Vary", "Accept-Encoding")
+	if strings.Contains(c.GetHeader("Accept-Encoding"), "gzip") {
+		c.Header("Content-Encoding", "gzip")
+		c.Data(http.StatusOK, a.kind, a.packed)
+		return
+	}
+	c.Data(http.StatusOK, a.kind, a.data)
 }
 
 // The kinds are not left to the machine's table of them, which may be wrong.
 var kinds = map[string]string{
 	".css": "text/css; charset=utf-8",
+	".json": "application/json; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
 	".svg": "image/svg+xml",
 }
@@ -62,11 +89,15 @@ func newPage(o Options) (page, error) {
 		if kind == "" {
 			kind = mime.TypeByExtension(path.Ext(name))
 		}
-		p.assets[path.Base(name)] = asset{data: data, kind: kind}
+		p.assets[path.Base(name)] = newAsset(data, kind)
 		return nil
 	})
 	if err != nil {
 		return page{}, fmt.Errorf("viewer: read assets: %w", err)
+	}
+	offered, err := p.languages(o, hash)
+	if err != nil {
+		return page{}, err
 	}
 	p.version = hex.EncodeToString(hash.Sum(nil)[:8])
 	t, err := template.ParseFS(files, "index.html")
@@ -74,12 +105,12 @@ func newPage(o Options) (page, error) {
 		return page{}, fmt.Errorf("viewer: parse page: %w", err)
 	}
 	var b bytes.Buffer
-	err = t.Execute(&b, map[string]any{"Title": o.Title, "Zone": o.Query.Location.String(), "SignInURL": o.SignInURL, "Version": p.version, "Modules": p.modules()})
+	err = t.Execute(&b, map[string]any{"Title": o.Title, "Zone": o.Query.Location.String(), "SignInURL": o.SignInURL, "Language": o.Language, "Languages": offered, "Version": p.version, "Modules": p.modules()})
 	if err != nil {
 		return page{}, fmt.Errorf("viewer: make page: %w", err)
 	}
-	p.html = b.Bytes()
-	sum := sha256.Sum256(p.html)
+	p.html = newAsset(b.Bytes(), "text/html; charset=utf-8")
+	sum := sha256.Sum256(b.Bytes())
 	p.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
 	return p, nil
 }
@@ -114,7 +145,7 @@ func (h *handler) servePage(c *gin.Context) {
 		c.Status(http.StatusNotModified)
 		return
 	}
-	c.Data(http.StatusOK, "text/html; charset=utf-8", h.page.html)
+	h.page.html.send(c)
 }
 
 func (h *handler) serveAsset(c *gin.Context) {
@@ -126,5 +157,5 @@ func (h *handler) serveAsset(c *gin.Context) {
 		return
 	}
 	c.Header("Cache-Control", "public, max-age=31536000, immutable")
-	c.Data(http.StatusOK, a.kind, a.data)
+	a.send(c)
 }

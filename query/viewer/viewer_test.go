@@ -195,7 +195,7 @@ func TestAssets_areThoseOfThePage_andSmall(t *testing.T) {
 	}
 	for _, name := range names {
 		w := do(engine, http.MethodGet, "/audit/"+dir+"/"+name, "")
-		want := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}[path.Ext(name)]
+		want := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".json": "application/json; charset=utf-8"}[path.Ext(name)]
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != want || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}

@@ -30,9 +30,11 @@ type app struct {
 	url string
 	// down makes the store fail.
 	down atomic.Bool
+	// write adds records to the trail.
+	write func(records ...event.Record)
 }
 
-func newApp(t *testing.T, records []event.Record) *app {
+func newApp(t *testing.T, records []event.Record, change ...func(*viewer.Options)) *app {
 	t.Helper()
 	db, err := gorm.Open(sqlite.Open("file:"+filepath.Join(t.TempDir(), "trail.db")+"?_pragma=busy_timeout(5000)"), &gorm.Config{})
 	if err != nil {
@@ -47,19 +49,23 @@ func newApp(t *testing.T, records []event.Record) *app {
 	if err != nil {
 		t.Fatal(err)
 	}
-	docs := make([]store.Doc, len(records))
-	for i, r := range records {
-		docs[i] = store.Doc{Record: r}
-	}
-	results, err := trail.Write(t.Context(), docs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, r := range results {
-		if r.Status != store.Stored {
-			t.Fatalf("record %d: %v %v", i, r.Status, r.Err)
+	a := &app{write: func(records ...event.Record) {
+		t.Helper()
+		docs := make([]store.Doc, len(records))
+		for i, r := range records {
+			docs[i] = store.Doc{Record: r}
 		}
-	}
+		results, err := trail.Write(t.Context(), docs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range results {
+			if r.Status != store.Stored {
+				t.Fatalf("record %d: %v %v", i, r.Status, r.Err)
+			}
+		}
+	}}
+	a.write(records...)
 	authorizer, err := query.BearerTokens(map[string]query.Grant{token: {Principal: "auditor@example.com"}})
 	if err != nil {
 		t.Fatal(err)
@@ -68,18 +74,25 @@ func newApp(t *testing.T, records []event.Record) *app {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{}
 	engine := gin.New()
 	engine.Use(func(c *gin.Context) {
 		if a.down.Load() && c.Param("log_id") == "" && c.Request.URL.Path == "/audit/api/search/" {
 			query.Problem{Type: "about:blank", Title: "The store is not available", Status: http.StatusServiceUnavailable, Detail: "the store cannot answer in full now"}.Write(c)
 		}
 	})
-	if err := viewer.Mount(engine.Group("/audit"), viewer.Options{Title: "Acme CRM audit", Query: query.Options{Store: trail, Authorizer: authorizer, Location: zone, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}}); err != nil {
+	done := make(chan struct{})
+	options := viewer.Options{Title: "Acme CRM audit", Query: query.Options{
+		Store: trail, Authorizer: authorizer, Location: zone, Done: done, TailInterval: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}}
+	for _, c := range change {
+		c(&options)
+	}
+	if err := viewer.Mount(engine.Group("/audit"), options); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(engine)
 	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(done) }) // before Close, which waits for the live tails
 	a.url = server.URL
 	return a
 }

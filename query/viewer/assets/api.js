@@ -52,6 +52,13 @@ async function call(path, options = {}) {
   return body;
 }
 
+export const facets = (params, signal) => call("api/facets/?" + params, { signal });
+export const histogram = (params, signal) => call("api/histogram/?" + params, { signal });
+export const meta = () => call("api/meta/");
+const objectPath = (type, id) => `api/objects/${encodeURIComponent(type)}/${encodeURIComponent(id)}/`;
+export const history = (type, id, params, signal) => call(objectPath(type, id) + "history/?" + params, { signal });
+export const state = (type, id, at, signal) => call(objectPath(type, id) + "state/" + (at ? "?at=" + encodeURIComponent(at) : ""), { signal });
+export const batch = (id, params, signal) => call("api/batches/" + encodeURIComponent(id) + "/?" + params, { signal });
 export const search = (params, signal) => call("api/search/?" + params, { signal });
 export const detail = (id, signal) => call("api/detail/" + encodeURIComponent(id) + "/", { signal });
 export const whoIs = () => call("session");

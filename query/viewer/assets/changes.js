@@ -1,6 +1,7 @@
 // The table of changes: before and after of every field, with the difference marked.
 import { Exact } from "./api.js";
 import { clean, h, icon, visible } from "./dom.js";
+import { number, t } from "./i18n.js";
 import { exact } from "./time.js";
 
 const foldAt = 600; // characters of a value that are shown at once
@@ -16,20 +17,21 @@ export function changesOf(record) {
   return [];
 }
 
-/** changeTable shows changes. A side that no change has is left out: there is no "before" of an ADD. */
-export function changeTable(changes) {
-  const before = changes.some((c) => c.old !== undefined || (c.redacted && c.new === undefined));
-  const after = changes.some((c) => c.new !== undefined || (c.redacted && c.old === undefined));
-  const head = h("tr", null, h("th", { scope: "col" }, "Field"),
-    before && h("th", { scope: "col" }, after ? "Before" : "Value"), after && h("th", { scope: "col" }, before ? "After" : "Value"));
+/** changeTable shows changes. A side that no change has is left out, unless both are asked for: there is no
+ * "before" of an ADD. */
+export function changeTable(changes, both = false) {
+  const before = both || changes.some((c) => c.old !== undefined || (c.redacted && c.new === undefined));
+  const after = both || changes.some((c) => c.new !== undefined || (c.redacted && c.old === undefined));
+  const head = h("tr", null, h("th", { scope: "col" }, t("Field")),
+    before && h("th", { scope: "col" }, after ? t("Before") : t("Value")), after && h("th", { scope: "col" }, before ? t("After") : t("Value")));
   const rows = changes.map((c) => {
     const [oldMarks, newMarks] = before && after ? difference(c) : [null, null];
     return h("tr", null,
       h("th", { scope: "row" }, h("span", { class: "label" }, visible(c.label || c.field)),
         c.label && c.label !== c.field && h("span", { class: "column" }, visible(c.field)),
-        c.truncated && h("span", { class: "tag warn", title: "The value was too long: its end is not recorded" }, "cut")),
-      before && h("td", { class: "old", "data-side": after ? "Before" : "Value" }, value(c, "old", oldMarks)),
-      after && h("td", { class: "new", "data-side": before ? "After" : "Value" }, value(c, "new", newMarks)));
+        c.truncated && h("span", { class: "tag warn", title: t("The value was too long: its end is not recorded") }, t("cut"))),
+      before && h("td", { class: "old", "data-side": after ? t("Before") : t("Value") }, value(c, "old", oldMarks)),
+      after && h("td", { class: "new", "data-side": before ? t("After") : t("Value") }, value(c, "new", newMarks)));
   });
   return h("table", { class: "changes" + (before && after ? "" : " one") }, h("thead", null, head), h("tbody", null, rows));
 }
@@ -39,15 +41,15 @@ const tag = (kind, text, title, drawing) => h("span", { class: "tag " + kind, ti
 /** value shows one side of a change. What only looks alike is told apart: null, no value, no text. */
 function value(change, side, marks) {
   const v = change[side];
-  if (change.redacted) return tag("masked", "masked", "The value is masked and cannot be seen here", "lock");
-  if (v === undefined) return tag("absent", "no value", "There is no value on this side");
+  if (change.redacted) return tag("masked", t("masked"), t("The value is masked and cannot be seen here"), "lock");
+  if (v === undefined) return tag("absent", t("no value"), t("There is no value on this side"));
   return marks ? fold(textOf(v), (text) => marked(text, marks, typeof v === "string" ? "text" : "json")) : plain(v, change.type);
 }
 
 /** plain shows a value without a comparison. */
 export function plain(v, type) {
-  if (v === null) return tag("null", "null", "No value: NULL in the database");
-  if (v === "") return tag("empty", "empty text", "A text without a letter");
+  if (v === null) return tag("null", "null", t("No value: NULL in the database"));
+  if (v === "") return tag("empty", t("empty text"), t("A text without a letter"));
   if (typeof v === "string" && type === "time" && !Number.isNaN(Date.parse(v))) {
     return h("span", null, exact(v), h("span", { class: "column" }, visible(v)));
   }
@@ -66,7 +68,7 @@ function textOf(v) {
 function fold(text, show) {
   if (text.length <= foldAt) return show(text);
   const box = h("div", null, show(text.slice(0, foldAt)));
-  const button = h("button", { type: "button", class: "ghost small" }, `Show all ${text.length.toLocaleString("en")} characters`);
+  const button = h("button", { type: "button", class: "ghost small" }, t("Show all {size} characters", { size: number(text.length) }));
   button.addEventListener("click", () => box.replaceChildren(show(text)));
   box.append("… ", button);
   return box;

@@ -1,4 +1,5 @@
 // Building elements. All text comes in as text nodes: no markup is ever parsed here.
+import { t } from "./i18n.js";
 
 /** h("a", {href, class, onclick, ...}, ...children) makes an element; null, undefined and false are left out. */
 export function h(tag, props, ...children) {
@@ -29,16 +30,20 @@ const paths = {
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   alert: "M12 4 2.5 20h19zM12 10v5M12 17.5v.100",
+  only: "M4 5h16l-6.5 8v6l-3-2v-4z",
+  exclude: "M12 3.500a8.500 8.500 0 1 0 0 17 8.500 8.500 0 0 0 0-17ZM6 6l12 12",
+  live: "M5 12h3l2.500-7 4 14 2.500-7h3",
   none: "M4 7h16M4 12h16M4 17h9",
 };
 
+/** svg makes an element of a drawing. */
+export function svg(tag, props, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), props, children);
+}
+
 /** icon gives a drawing that screen readers pass over. */
 export function icon(name) {
-  const ns = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(ns, "svg");
-  fill(svg, { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" }, []);
-  svg.append(fill(document.createElementNS(ns, "path"), { d: paths[name] }, []));
-  return svg;
+  return svg("svg", { viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" }, svg("path", { d: paths[name] }));
 }
 
 // Emoji are joined and coloured by characters that are invisible elsewhere.
@@ -103,9 +108,9 @@ export function copyButton(label, text) {
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text());
-      caption.textContent = "Copied";
+      caption.textContent = t("Copied");
     } catch {
-      caption.textContent = "Copying is not allowed";
+      caption.textContent = t("Copying is not allowed");
     }
     announce(caption.textContent);
     setTimeout(() => (caption.textContent = label), 1600);

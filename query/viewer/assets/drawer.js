@@ -1,7 +1,8 @@
 // The open record, beside the list or over it.
 import * as api from "./api.js";
 import { recordView } from "./detail.js";
-import { h, icon } from "./dom.js";
+import { h, icon, visible } from "./dom.js";
+import { t } from "./i18n.js";
 
 /** drawer gives {element, open, close}. on.close(), on.step(±1), on.can(±1) and on.lost() say what to do. */
 export function drawer(on) {
@@ -12,11 +13,11 @@ export function drawer(on) {
     b.addEventListener("click", act);
     return b;
   };
-  const previous = button("Record above (k)", "up", () => on.step(-1));
-  const next = button("Record below (j)", "down", () => on.step(1));
+  const previous = button(t("Record above") + " (k)", "up", () => on.step(-1));
+  const next = button(t("Record below") + " (j)", "down", () => on.step(1));
   const body = h("div", { class: "record" });
-  const element = h("aside", { class: "drawer", "aria-label": "Record", hidden: true },
-    h("div", { class: "drawerbar" }, previous, next, h("span", { class: "grow" }), button("Close (Esc)", "close", () => on.close())), body);
+  const element = h("aside", { class: "drawer", "aria-label": t("Record"), hidden: true },
+    h("div", { class: "drawerbar" }, previous, next, h("span", { class: "grow" }), button(t("Close") + " (Esc)", "close", () => on.close())), body);
 
   async function open(id, params, focus) {
     previous.disabled = !on.can(-1);
@@ -38,12 +39,12 @@ export function drawer(on) {
     } catch (problem) {
       if (problem.name === "AbortError") return;
       if (problem.status === 401) return on.lost();
-      const again = h("button", { type: "button" }, icon("refresh"), "Try again");
+      const again = h("button", { type: "button" }, icon("refresh"), t("Try again"));
       again.addEventListener("click", () => {
         wanted = "";
         open(id, params, true);
       });
-      body.replaceChildren(h("div", { class: "state error", role: "alert" }, icon("alert"), h("h2", { tabindex: "-1" }, problem.message), problem.detail && h("p", null, problem.detail),
+      body.replaceChildren(h("div", { class: "state error", role: "alert" }, icon("alert"), h("h2", { tabindex: "-1" }, visible(problem.message)), problem.detail && h("p", null, visible(problem.detail)),
         problem.status !== 404 && h("div", { class: "tools" }, again)));
     } finally {
       clearTimeout(slow);

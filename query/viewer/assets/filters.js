@@ -1,13 +1,14 @@
 // The bar of filters. It shows the state of the address and asks for another one; it has none itself.
 import { h, icon, visible } from "./dom.js";
-import { change, filterNames, filters, title } from "./state.js";
-import { today, zone } from "./time.js";
+import { t } from "./i18n.js";
+import { change, filterNames, filters, title, without } from "./state.js";
+import { exact, today, zone } from "./time.js";
 import { knownActions, tone } from "./words.js";
 
-const ranges = [["Today", 0], ["7 days", 6], ["30 days", 29]];
+const ranges = [[t("Today"), 0], [t("7 days"), 6], [t("30 days"), 29]];
 
-/** filterBar gives {element, show, focusSearch}. go(params, replace) asks for another state. */
-export function filterBar(go, refresh) {
+/** filterBar gives {element, show, focusSearch}. go(params, replace) asks for another state; tools stand beside the search. */
+export function filterBar(go, refresh, tools = []) {
   let params = new URLSearchParams();
   let typing = 0; // the timer of the text that is being typed
   let typed = false; // the current address was made by typing: the next letter replaces it
@@ -19,21 +20,21 @@ export function filterBar(go, refresh) {
   };
   const text = h("input", {
     name: "search_term", id: "f-search_term", type: "search", maxlength: "256", autocomplete: "off", spellcheck: "false",
-    placeholder: "Search people, objects, values…", "aria-label": "Search text", enterkeyhint: "search",
+    placeholder: t("Search people, objects, values…"), "aria-label": t("Search text"), enterkeyhint: "search",
   });
   text.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => searchText(), 350);
   });
-  const [user, userField] = input("user_id", "User ID");
-  const [type, typeField] = input("object_type", "Type", { placeholder: "customer" });
-  const [id, idField] = input("object_id", "Object ID");
-  const [from, fromField] = input("from_date", "From", { type: "date", min: "1900-01-01", max: "9998-12-31" });
-  const [to, toField] = input("to_date", "To", { type: "date", min: "1900-01-01", max: "9998-12-31" });
+  const [user, userField] = input("user_id", t("User ID"));
+  const [type, typeField] = input("object_type", t("Type"), { placeholder: "customer" });
+  const [id, idField] = input("object_id", t("Object ID"));
+  const [from, fromField] = input("from_date", t("From"), { type: "date", min: "1900-01-01", max: "9998-12-31" });
+  const [to, toField] = input("to_date", t("To"), { type: "date", min: "1900-01-01", max: "9998-12-31" });
   const inputs = { search_term: text, user_id: user, object_type: type, object_id: id, from_date: from, to_date: to };
 
-  const actions = h("div", { class: "chips", role: "group", "aria-label": "Actions" });
-  const days = h("div", { class: "chips", role: "group", "aria-label": "Time" }, ranges.map(([name, back]) => {
+  const actions = h("div", { class: "chips", role: "group", "aria-label": t("Actions") });
+  const days = h("div", { class: "chips", role: "group", "aria-label": t("Time") }, ranges.map(([name, back]) => {
     const chip = h("button", { type: "button", class: "chip", "data-back": back }, name);
     chip.addEventListener("click", () => {
       const on = chip.getAttribute("aria-pressed") === "true";
@@ -43,13 +44,13 @@ export function filterBar(go, refresh) {
   }));
   const pills = h("div", { class: "pills" });
   const badge = h("span", { class: "badge", hidden: true });
-  const toggle = h("button", { type: "button", class: "ghost toggle", "aria-expanded": "false", "aria-controls": "fields" }, icon("filter"), h("span", { class: "word" }, "Filters"), badge);
+  const toggle = h("button", { type: "button", class: "ghost toggle", "aria-expanded": "false", "aria-controls": "fields" }, icon("filter"), h("span", { class: "word" }, t("Filters")), badge);
   const fields = h("div", { class: "fields", id: "fields" }, h("div", { class: "chiprow" }, actions, days), userField, typeField, idField, fromField, toField);
   toggle.addEventListener("click", () => toggle.setAttribute("aria-expanded", String(element.classList.toggle("open"))));
-  const again = h("button", { type: "button", class: "ghost", title: "Load again (r)", "aria-label": "Load again" }, icon("refresh"));
+  const again = h("button", { type: "button", class: "ghost", title: t("Load again") + " (r)", "aria-label": t("Load again") }, icon("refresh"));
   again.addEventListener("click", refresh);
   const element = h("form", { class: "filters", role: "search" },
-    h("div", { class: "searchline" }, h("div", { class: "searchbox" }, icon("search"), text, h("kbd", { "aria-hidden": "true" }, "/")), toggle, again), fields, pills);
+    h("div", { class: "searchline" }, h("div", { class: "searchbox" }, icon("search"), text, h("kbd", { "aria-hidden": "true" }, "/")), toggle, again, ...tools), fields, pills);
   element.addEventListener("submit", (event) => {
     event.preventDefault();
     searchText();
@@ -87,9 +88,9 @@ export function filterBar(go, refresh) {
   function showPills() {
     const rest = filters(params).filter(([name, value]) => name !== "action" && (!filterNames.includes(name) || inputs[name].value !== value));
     const made = rest.map(([name, value]) => {
-      const pill = h("button", { type: "button", class: "pill", title: "Remove this filter" },
-        h("span", null, title(name)), h("b", null, visible(value)), icon("close"));
-      pill.addEventListener("click", () => set({ [name]: params.getAll(name).filter((v) => v !== value) }));
+      const pill = h("button", { type: "button", class: name.startsWith("not_") ? "pill not" : "pill", "data-name": name, title: t("Remove this filter") },
+        h("span", null, title(name)), h("b", null, name === "from" || name === "to" ? exact(value, true) : visible(value)), icon("close"));
+      pill.addEventListener("click", () => set({ [name]: without(params, name, value).getAll(name) }));
       return pill;
     });
     pills.replaceChildren(...made);
@@ -122,7 +123,7 @@ export function filterBar(go, refresh) {
       const n = filters(params).filter(([name]) => name !== "search_term").length;
       badge.textContent = String(n);
       badge.hidden = n === 0;
-      from.title = to.title = `Days in ${zone}`;
+      from.title = to.title = t("Days in {zone}", { zone });
     },
   };
 }

@@ -1,8 +1,13 @@
-// The state of the page is its address: filters, order, place and open record. The names are those of
-// the search API, and "record" for the open record.
+// The state of the page is its address: filters, order, place, view and open record. The names of the
+// filters are those of the search API.
+import { t } from "./i18n.js";
 
 export const filterNames = ["search_term", "user_id", "action", "object_type", "object_id", "from_date", "to_date"];
 const pageNames = ["cursor", "from_offset"];
+// What says how the page looks, and nothing to the API.
+const ownNames = ["record", "view", "a", "b", "live", "lang"];
+const keptNames = ["tz", "lang"];
+const times = [["from_date", "to_date"], ["from", "to"], ["last"]];
 export const defaultSize = "50";
 
 /** read gives the parameters of the address. */
@@ -10,11 +15,19 @@ export function read() {
   return new URLSearchParams(location.search);
 }
 
-/** query gives the parameters for the search API. */
+/** query gives the parameters for a page of the search API. */
 export function query(params) {
   const q = new URLSearchParams(params);
-  q.delete("record");
+  for (const name of ownNames) q.delete(name);
   if (!q.has("page_size")) q.set("page_size", defaultSize);
+  return q;
+}
+
+/** matching gives the parameters for what counts, exports or follows all that match. */
+export function matching(params, more = {}) {
+  const q = query(params);
+  for (const name of ["page_size", "total", "sort", ...pageNames]) q.delete(name);
+  for (const [name, value] of Object.entries(more)) q.set(name, value);
   return q;
 }
 
@@ -29,6 +42,9 @@ export function address(params) {
 export function change(params, changes, keepPlace = false) {
   const next = new URLSearchParams(params);
   if (!keepPlace) for (const name of pageNames) next.delete(name);
+  // Days, instants and "the last hours" cannot be combined: the newer choice counts.
+  const family = times.find((names) => names.some((name) => changes[name]));
+  if (family) for (const name of times.flat()) if (!family.includes(name)) next.delete(name);
   for (const [name, value] of Object.entries(changes)) {
     next.delete(name);
     for (const v of [value].flat()) if (v !== null && v !== undefined && v !== "") next.append(name, v);
@@ -36,14 +52,27 @@ export function change(params, changes, keepPlace = false) {
   return next;
 }
 
-/** only gives a state that has nothing but these filters. */
+/** only gives a state that has nothing but these filters, in the chosen language and zone. */
 export function only(changes) {
-  return change(new URLSearchParams(), changes);
+  const now = read();
+  return change(new URLSearchParams(keptNames.filter((name) => now.has(name)).map((name) => [name, now.get(name)])), changes);
+}
+
+/** without gives params with one value less. */
+export const without = (params, name, value) => change(params, { [name]: params.getAll(name).filter((v) => v !== value) });
+
+/** toggle adds the value to the filter, or takes it away; the opposite filter loses it. */
+export function toggle(params, name, value) {
+  const opposite = name.startsWith("not_") ? name.slice(4) : "not_" + name;
+  const same = (v) => v.toLowerCase() === value.toLowerCase();
+  const has = params.getAll(name).some(same);
+  const rest = params.getAll(name).filter((v) => !same(v));
+  return change(params, { [name]: has ? rest : [...rest, value], [opposite]: params.getAll(opposite).filter((v) => !same(v)), record: null });
 }
 
 /** filters gives [name, value] of everything that narrows the search. */
 export function filters(params) {
-  return [...params].filter(([name]) => !["record", "sort", "page_size", "total", ...pageNames].includes(name));
+  return [...params].filter(([name]) => ![...ownNames, "sort", "page_size", "total", "tz", ...pageNames].includes(name));
 }
 
 /** cleared gives params without filters. */
@@ -52,13 +81,13 @@ export function cleared(params) {
 }
 
 const titles = {
-  search_term: "Text", user_id: "User ID", username: "User name", full_name: "Name", action: "Action", object_type: "Type", object_id: "Object ID",
-  from_date: "From", to_date: "To", request_id: "Request", trace_id: "Trace", session_key: "Session", ip_address: "IP address", batch_id: "Batch",
-  batch_action: "Batch action", tx_id: "Transaction", tenant_id: "Tenant", log_id: "Record", source_model: "Source type", source_pk: "Source ID",
-  changed_fields: "Changed field",
+  search_term: t("Text"), user_id: t("User ID"), username: t("User name"), full_name: t("Name"), action: t("Action"), object_type: t("Type"),
+  object_id: t("Object ID"), from_date: t("From"), to_date: t("To"), from: t("From"), to: t("Before"), request_id: t("Request"), trace_id: t("Trace"),
+  session_key: t("Session"), ip_address: t("IP address"), batch_id: t("Batch"), batch_action: t("Batch action"), tx_id: t("Transaction"),
+  tenant_id: t("Tenant"), log_id: t("Record"), source_model: t("Source type"), source_pk: t("Source ID"), changed_field: t("Changed field"),
 };
 
 /** title gives the words for a parameter. */
 export function title(name) {
-  return name.startsWith("not_") ? "Not " + title(name.slice(4)).toLowerCase() : titles[name] || name;
+  return name.startsWith("not_") ? t("Not: {name}", { name: title(name.slice(4)) }) : titles[name] || name;
 }

@@ -1,22 +1,35 @@
 // Times in the zone of the application, whatever the browser's zone is.
+import { language, number, t } from "./i18n.js";
 
-export const zone = document.documentElement.dataset.zone || "UTC";
-const valid = (() => {
+const own = document.documentElement.dataset.zone || "UTC";
+/** zone is the chosen zone. */
+export let zone = "";
+const locale = language === "en" ? "en-GB" : language;
+let dayKey, dayName, dayShort, clockTime, offsetName;
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto", style: "short" });
+
+/** setZone chooses the zone in which all times are shown: that of the application if there is none. */
+export function setZone(name) {
+  const next = name || own;
+  if (next === zone) return;
+  zone = next;
+  let timeZone = zone === "Local" ? undefined : zone;
   try {
-    new Intl.DateTimeFormat("en", { timeZone: zone });
-    return zone !== "Local";
+    new Intl.DateTimeFormat("en", { timeZone });
   } catch {
-    return false;
+    timeZone = undefined; // the server says what is wrong with it
   }
-})();
-const timeZone = valid ? zone : undefined;
-const format = (options) => new Intl.DateTimeFormat("en-GB", { timeZone, ...options });
+  const format = (options) => new Intl.DateTimeFormat(locale, { timeZone, ...options });
+  dayKey = new Intl.DateTimeFormat("en-CA", { timeZone, year: "numeric", month: "2-digit", day: "2-digit" });
+  dayName = format({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
+  dayShort = format({ day: "numeric", month: "short", year: "numeric" });
+  clockTime = format({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  offsetName = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "longOffset" });
+}
+setZone("");
 
-const dayKey = new Intl.DateTimeFormat("en-CA", { timeZone, year: "numeric", month: "2-digit", day: "2-digit" });
-const dayName = format({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const clockTime = format({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const offsetName = new Intl.DateTimeFormat("en", { timeZone, timeZoneName: "longOffset" });
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+/** zones gives those that are offered first: of the application, of the browser, UTC. */
+export const zones = [...new Set([own, Intl.DateTimeFormat().resolvedOptions().timeZone, "UTC"])];
 
 /** key gives the day of a time in the zone, as YYYY-MM-DD. */
 export const key = (date) => dayKey.format(date);
@@ -31,8 +44,8 @@ export function today(n = 0) {
 export function day(date) {
   const k = key(date);
   const name = dayName.format(date);
-  if (k === today()) return ["Today", name];
-  if (k === today(1)) return ["Yesterday", name];
+  if (k === today()) return [t("Today"), name];
+  if (k === today(1)) return [t("Yesterday"), name];
   return [name, ""];
 }
 
@@ -46,11 +59,28 @@ export function offset(date) {
 /** clock gives the time of day, to the second. */
 export const clock = (date) => clockTime.format(date);
 
-/** exact gives day, time with the fraction that the record has, and offset. */
-export function exact(iso) {
+/** exact gives day, time with the fraction that the record has, and offset; brief leaves out the name of
+ * the day, the fraction and the offset. */
+export function exact(iso, brief = false) {
   const date = new Date(iso);
+  if (brief) return `${dayShort.format(date)}, ${clock(date)}`;
   const fraction = (/\.(\d+)/.exec(iso) || ["", ""])[1].slice(0, 6);
   return `${dayName.format(date)}, ${clock(date)}${fraction ? "." + fraction : ""} ${offset(date)}`;
+}
+
+/** short gives a time for an axis: the day, and the time of day if it is not midnight. */
+export function short(iso) {
+  const date = new Date(iso);
+  const time = clock(date).slice(0, 5);
+  return time === "00:00" ? dayShort.format(date) : `${dayShort.format(date)}, ${time}`;
+}
+
+/** duration gives a length of time. */
+export function duration(ms) {
+  const s = Math.round(ms / 1000);
+  if (s < 1) return t("less than a second");
+  const parts = [[Math.floor(s / 3600), "h"], [Math.floor((s % 3600) / 60), "min"], [s % 60, "s"]].filter(([n]) => n > 0);
+  return parts.map(([n, unit]) => number(n) + " " + unit).join(" ");
 }
 
 const steps = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
@@ -61,5 +91,5 @@ export function ago(date) {
   for (const [unit, size] of steps) {
     if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
   }
-  return Math.abs(seconds) < 10 ? "just now" : relative.format(Math.trunc(seconds), "second");
+  return Math.abs(seconds) < 10 ? t("just now") : relative.format(Math.trunc(seconds), "second");
 }
