@@ -19,7 +19,7 @@
 #       opensearch, opensearch2 (2.19.1), opensearch-secure (2.19.1 with TLS and users),
 #       mysql (9.7, the one MySQL in Debian: its unstable suite sid, so the version moves).
 #       chromium, pip (install only: the browser and the downloader that tests use, unless the
-#       machine has them).
+#       machine has them), axe (install only: axe-core, by which tests judge pages).
 # Without a NAME: rabbitmq postgres mariadb opensearch.
 #
 # Nothing is installed into the system: the packages are fetched with the machine's own apt
@@ -820,11 +820,37 @@ start_opensearch() {
 	opensearch_sh "$1" start || exit 1
 }
 
+# ---- axe-core ---------------------------------------------------------------------------
+
+# It comes in a package of PyPI, since pip is there already and checks what it gets against the hash. Only
+# tests have it: its licence (MPL-2.0) is another one than that of the project.
+AXE_WHEEL=axe_playwright_python-0.1.8-py3-none-any.whl # has axe-core 4.12.1
+AXE_HASH=fdd263c998388f1a8e67cad02677e612d946248bd44d163be5e8650ea31f95f8
+
+install_axe() {
+	local wheel=$ROOT/axe/$AXE_WHEEL pip work
+	[[ ! -f $wheel ]] || return 0
+	install_for pip
+	pip=$(pip_program)
+	work=$(mktemp -d "$DIR/axe.XXXXXX")
+	echo "axe-playwright-python==0.1.8 --hash=sha256:$AXE_HASH" >"$work/requirements"
+	"$pip" download -q --no-deps --require-hashes --only-binary :all: -d "$work" -r "$work/requirements" >"$DIR/log/install-axe.log" 2>&1 || {
+		tail -n 20 "$DIR/log/install-axe.log" >&2
+		rm -rf "$work"
+		die "axe-core cannot be had: pip could not get axe-playwright-python 0.1.8 (sha256 $AXE_HASH)"
+	}
+	mkdir -p "$ROOT/axe"
+	mv "$work/$AXE_WHEEL" "$wheel"
+	rm -rf "$work"
+	note "installed axe-core"
+}
+
 # ---- commands ---------------------------------------------------------------------------
 
 install_for() { # install_for NAME
 	case $1 in
 	opensearch*) install_opensearch "$1" ;;
+	axe) install_axe ;;
 	chromium | pip) [[ $("$1_program") != "$DIR"/* ]] || install_one "$1" ;;
 	*) install_one "$(kind_of "$1")" ;;
 	esac
@@ -962,6 +988,7 @@ print_env() {
 		export MYSQL_DSN='$ACCOUNT:$PASSWORD@tcp(127.0.0.1:$MYSQL_PORT)/$DATABASE?parseTime=true'
 		export CHROMIUM=$(chromium_program)
 		export PIP=$(pip_program)
+		export AXE=$ROOT/axe/$AXE_WHEEL
 		export OPENSEARCH_URL=http://127.0.0.1:$(opensearch_port opensearch http)
 		export OPENSEARCH_HOST=127.0.0.1
 		export OPENSEARCH_PORT=$(opensearch_port opensearch http)
@@ -1029,7 +1056,7 @@ main() {
 	esac
 	names=("$@")
 	case $command in kill9 | pause | resume | logs) (($#)) || die "$command: name at least one service" ;; esac
-	if [[ $command == install ]]; then ALL_NAMES+=(chromium pip); fi
+	if [[ $command == install ]]; then ALL_NAMES+=(chromium pip axe); fi
 	must_know "${names[@]}"
 	prepare_dir
 	if ((${#names[@]} == 0)); then

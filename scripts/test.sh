@@ -52,7 +52,7 @@ case ${SERVICES:-} in
 	done
 	# The tests kill servers, never the machine: what they prove needs no fsync, and is faster without.
 	SERVICES_FSYNC=${SERVICES_FSYNC:-off} scripts/services.sh start "${names[@]}"
-	scripts/services.sh install chromium pip
+	scripts/services.sh install chromium pip axe
 	;;
 running) ;;
 *) fail "SERVICES=$SERVICES: want nothing or running" ;;

@@ -66,10 +66,10 @@ func (a asset) send(c *gin.Context) {
 
 // The kinds are not left to the machine's table of them, which may be wrong.
 var kinds = map[string]string{
-	".css": "text/css; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
 	".json": "application/json; charset=utf-8",
-	".js":  "text/javascript; charset=utf-8",
-	".svg": "image/svg+xml",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
 }
 
 func newPage(o Options) (page, error) {

@@ -197,7 +197,14 @@ func (tb *tab) location() (at string) {
 // wait waits until the expression is true.
 func (tb *tab) wait(expression string) {
 	tb.t.Helper()
-	_, err := chromedp.Run(tb.ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(time.Minute)))
+	poll := func() error {
+		_, err := chromedp.Run(tb.ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(time.Minute)))
+		return err
+	}
+	err := poll()
+	for err != nil && (strings.Contains(err.Error(), "navigated or closed") || strings.Contains(err.Error(), "Cannot find context")) && tb.ctx.Err() == nil {
+		err = poll() // the page has been replaced meanwhile
+	}
 	if err != nil {
 		tb.picture("failed")
 		tb.t.Fatalf("%s never holds: %v\nat %s\n%v", expression, err, tb.location(), tb.eval("document.body.innerText"))

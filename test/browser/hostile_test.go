@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,27 @@ func TestHostileValues_areShownAsText(t *testing.T) {
 			tb.wait(fmt.Sprintf("document.querySelector('#record-title') && document.querySelectorAll('tr[data-id]').length === %d && %s", len(hostile), quiet))
 		}
 	}
+	// The values that occur, the pages of the object and of the batch, and the live list.
+	tb.allow("404") // an id with a slash is no part of a path
+	tb.allow("400") // nor is one with control characters
+	for i, v := range hostile {
+		if len(v) > 200 {
+			continue
+		}
+		q := url.Values{"view": {"object"}, "object_type": {cut(v, 200)}, "object_id": {cut(v, 200)}, "a": {records[i].Timestamp.Format(time.RFC3339Nano)}}
+		tb.open("/audit/?" + q.Encode())
+		tb.wait("document.querySelector('#page-title, #page .state')")
+		calm("object " + v)
+		tb.open("/audit/?" + url.Values{"view": {"batch"}, "batch_id": {v}}.Encode())
+		tb.wait("document.querySelector('#page-title, #page .state')")
+		calm("batch " + v)
+	}
+	tb.open("/audit/?live=1")
+	tb.wait("document.querySelector('.live')?.dataset.state === 'on' && " + counted)
+	calm("values")
+	a.write(hostileRecord(90, hostile[0], now))
+	tb.wait("document.querySelector('tr[data-id=hostile-90]')")
+	calm("live")
 	tb.run(script("document.querySelector('tr[data-id=hostile-10] a.open').click()"))
 	tb.wait("document.querySelector('.record [data-field=log_id]')?.textContent.includes('hostile-10')")
 	if got := tb.eval("document.querySelector('[data-field=user_agent] dd').textContent"); got != "adminRLOgpj.exePDFZWSPLRIzeroPDIZWJBOM" {
@@ -117,6 +139,34 @@ func TestHostileValues_areShownAsText(t *testing.T) {
 	if got := tb.eval("document.querySelector('[data-field=user_agent] dd').textContent"); got != "ansiESC[31mredESC[0mBELBS lineCR\nbreak\ttab U+2028 end" {
 		t.Errorf("control characters are shown as %q", got)
 	}
+}
+
+// A value of a megabyte does not stop the page: its beginning is shown, and all of it on demand.
+func TestHostileValues_ofAMegabyte(t *testing.T) {
+	t.Parallel()
+	huge := strings.Repeat("<b>W</b> ", 1<<20/9)
+	now := time.Now()
+	a := newApp(t, []event.Record{{
+		LogID: "huge", Timestamp: now, Action: event.ActionChange, ObjectType: "customer", ObjectID: "1", ObjectRepr: huge, FullName: huge, UserAgent: huge, Reason: huge,
+		Changes: []event.Change{{Field: "notes", Type: event.TypeString, Old: raw(huge), New: raw(huge + "!")}}, ChangeMessage: event.TextMessage("changed"), Extra: map[string]any{"more": huge},
+	}})
+	tb := newTab(t, a.url)
+	tb.allow("401")
+	tb.signIn()
+	tb.wait("document.querySelector('tr[data-id=huge]') && " + quiet)
+	tb.click("tr[data-id=huge] a.open")
+	tb.wait("document.querySelector('#record-title') && document.querySelector('.changes .new button')")
+	if got := tb.eval("document.querySelector('.changes .new').textContent.length < 1000"); got != "true" {
+		t.Error("the long value is not folded")
+	}
+	tb.run(script("document.querySelector('.changes .new button').click()"))
+	tb.wait("document.querySelector('.changes .new').textContent.length > 1000000")
+	tb.open("/audit/?view=object&object_type=customer&object_id=1")
+	tb.wait("document.querySelector('#page-title')")
+	if got := tb.eval("document.querySelectorAll('#app b').length >= 0 && document.documentElement.scrollWidth <= innerWidth"); got != "true" {
+		t.Error("the page is wider than the window")
+	}
+	tb.noViolations()
 }
 
 func TestHostileAddress_isOnlyText(t *testing.T) {

@@ -14,7 +14,9 @@ import (
 
 // family gives the records of an employee with a dependent, whom one transaction changes together.
 func family(now time.Time) []event.Record {
-	at := func(minutes int) time.Time { return now.Add(-time.Duration(minutes) * time.Minute).Truncate(time.Millisecond) }
+	at := func(minutes int) time.Time {
+		return now.Add(-time.Duration(minutes) * time.Minute).Truncate(time.Millisecond)
+	}
 	text := func(field, old, value string) event.Change {
 		c := event.Change{Field: field, Label: strings.ToUpper(field[:1]) + field[1:], Type: event.TypeString}
 		if old != "" {

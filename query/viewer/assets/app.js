@@ -56,6 +56,7 @@ const header = h("header", { class: "top" }, h("a", { class: "brand", href: api.
 function showApp() {
   if (signedIn) return;
   signedIn = true;
+  document.querySelector(".skip").hidden = false;
   root.replaceChildren(header, filters.element, workspace, other.element, open.element, help);
 }
 
@@ -63,6 +64,7 @@ function signInAgain() {
   abort?.abort();
   loaded = counted = null;
   signedIn = false;
+  document.querySelector(".skip").hidden = true; // there is nothing to skip
   tail.stop();
   other.hide();
   open.close();
@@ -76,7 +78,7 @@ async function start() {
   params = state.read();
   try {
     const me = await api.whoIs();
-    const out = h("button", { type: "button", class: "ghost" }, icon("out"), t("Sign out"));
+    const out = h("button", { type: "button", class: "ghost", "aria-label": t("Sign out") }, icon("out"), h("span", { class: "word" }, t("Sign out")));
     out.addEventListener("click", async () => {
       try {
         await api.signOut();

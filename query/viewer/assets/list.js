@@ -57,7 +57,7 @@ export function list(go, retry) {
   const bar = h("div", { class: "progress", hidden: true });
   const summary = h("div", { class: "summary" });
   const body = h("div", { class: "body" });
-  const element = h("main", { id: "results", tabindex: "-1", "aria-label": t("Records") }, bar, summary, body);
+  const element = h("main", { id: "results", tabindex: "-1", "aria-label": t("Records") }, h("h1", { class: "sr" }, t("Records")), bar, summary, body);
 
   function pager(page, params) {
     const to = (cursor, name, drawing, rel) => {
