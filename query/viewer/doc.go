@@ -1,5 +1,6 @@
-// Package viewer serves a web page for reading the audit trail: a list with filters, and each record
-// with its changes. Everything it needs is in the binary.
+// Package viewer serves a web page for reading the audit trail: a list with filters, counts and a histogram,
+// each record with its changes, histories of objects with their states compared, and batches. Everything it
+// needs is in the binary.
 //
 //	err := viewer.Mount(router.Group("/audit"), viewer.Options{Query: query.Options{Store: trail, Authorizer: authorizer}})
 //
@@ -7,8 +8,7 @@
 //
 //	GET    /                  the page, the same for everybody, without data
 //	GET    /assets/…          its scripts and styles
-//	GET    /api/search/ and
-//	GET    /api/detail/:log_id/   the routes of package query, for the page
+//	GET    /api/…             the routes of package query, for the page
 //	GET    /session           who is signed in
 //	POST   /session           sign in with a token
 //	DELETE /session           sign out
@@ -35,6 +35,12 @@
 // The page loads nothing from elsewhere, runs no inline script or style, may not be framed, and all
 // script sinks are closed by Trusted Types. Values of records reach it as text only; control,
 // direction and zero-width characters are shown by their code.
+//
+// # Languages
+//
+// The page is in English or Vietnamese, as the reader chooses, as Options.Language says, or as the browser
+// prefers; Options.Languages adds others. The choice is in the address, as are the zone of the times, all
+// filters and the open record.
 //
 // # Limits
 //

@@ -2,6 +2,7 @@ package viewer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -75,7 +76,7 @@ func sorted(names map[string]string) []string {
 func openLanguage(files fs.FS, file string) (data []byte, name string, err error) {
 	tag := strings.TrimSuffix(path.Base(file), ".json")
 	if !languageTag.MatchString(tag) {
-		return nil, "", fmt.Errorf("the name is no language tag, want one such as de.json or pt-BR.json")
+		return nil, "", errors.New("the name is no language tag, want one such as de.json or pt-BR.json")
 	}
 	if data, err = fs.ReadFile(files, file); err != nil {
 		return nil, "", err

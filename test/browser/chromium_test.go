@@ -250,7 +250,7 @@ func (tb *tab) signIn() {
 	tb.open("/audit/")
 	tb.typeInto("#token", token)
 	tb.click(".card button.primary")
-	tb.wait("document.querySelector('#results tr[data-id], #results .state')")
+	tb.wait("document.querySelector('#results tr[data-id], #results .state') && !document.querySelector('.histogram[aria-busy], .facets[aria-busy]')")
 }
 
 func (tb *tab) size(width, height int64) {

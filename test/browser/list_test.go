@@ -177,7 +177,7 @@ func TestStates(t *testing.T) {
 	tb.wait("document.querySelector('tr[data-id]')")
 	a.down.Store(true)
 	tb.key("r")
-	tb.wait("document.querySelector('.state.error')")
+	tb.wait("document.querySelector('.state.error') && !document.querySelector('.histogram[aria-busy], .facets[aria-busy]')")
 	tb.picture("store-down")
 	if got := strings.Join(tb.texts(".state.error"), " "); !strings.Contains(got, "The store is not available") {
 		t.Errorf("the error says %q", got)

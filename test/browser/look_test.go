@@ -61,7 +61,7 @@ func TestLook_lightDarkAndPhone(t *testing.T) {
 				{"empty", "?user_id=nobody&request_id=none", "document.querySelector('.state')"},
 			} {
 				tb.open("/audit/" + view.query)
-				tb.wait(view.wait + " && " + quiet)
+				tb.wait(view.wait + " && " + quiet + " && !document.querySelector('.histogram[aria-busy], .facets[aria-busy]')")
 				tb.run(script("document.getAnimations().forEach((a) => a.finish())"))
 				tb.picture(name + "-" + view.name)
 				if got := tb.eval(lowContrast); got != "" {

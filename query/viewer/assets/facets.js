@@ -15,7 +15,7 @@ export function facetPanel(go) {
   let fields = wanted;
   const open = new Set(); // the fields of which many values are shown
   const body = h("div", { class: "facetlist" });
-  const element = h("aside", { class: "facets", id: "facets", "aria-label": t("Values that occur"), hidden: true }, body);
+  const element = h("aside", { class: "facets", id: "facets", "aria-label": t("Values that occur") }, body);
 
   function row(field, { value, count }, most) {
     const is = (name) => params.getAll(name).some((v) => v.toLowerCase() === value.toLowerCase());
@@ -62,6 +62,10 @@ export function facetPanel(go) {
   let abort = null;
   async function load(next) {
     params = next;
+    if (fields.length === 0) {
+      element.hidden = true;
+      return;
+    }
     abort?.abort();
     abort = new AbortController();
     const { signal } = abort;

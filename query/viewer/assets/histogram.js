@@ -29,7 +29,7 @@ export function histogram(go) {
     go(change(params, { from: null, to: null }));
     slider.focus();
   });
-  const element = h("section", { class: "histogram", "aria-label": t("Records over time"), hidden: true }, slider, h("div", { class: "axis" }, begin, caption, out, end));
+  const element = h("section", { class: "histogram", "aria-label": t("Records over time") }, slider, h("div", { class: "axis" }, begin, caption, out, end));
 
   /** say tells about the chosen bars, to the eye and to screen readers. */
   function say() {
