@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 
 	"gorm.io/driver/mysql"
@@ -15,27 +14,15 @@ import (
 
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/internal/capture"
+	"github.com/gormtrail/audit/internal/logbuffer"
 	"github.com/gormtrail/audit/internal/tcpproxy"
 	"github.com/gormtrail/audit/internal/testservers"
 )
 
 // buffer is a log that several goroutines may write.
-type buffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
+type buffer struct{ logbuffer.Buffer }
 
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) count(part string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Count(b.text.String(), part)
-}
+func (b *buffer) count(part string) int { return strings.Count(b.String(), part) }
 
 // Nobody knows which statements run in a transaction that is begun on a pool: it is counted, and warned
 // of once. The policy Strict refuses it.

@@ -11,7 +11,6 @@ import (
 	"github.com/glebarez/sqlite"
 	"github.com/google/go-cmp/cmp"
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"github.com/gormtrail/audit"
 	"github.com/gormtrail/audit/event"
@@ -70,15 +69,7 @@ func (s *tellingSink) String() string                              { return "tel
 // header traceparent; and the tracer is told of the write and its end. A panic in it is no harm.
 func TestTracer(t *testing.T) {
 	t.Parallel()
-	db, err := gorm.Open(sqlite.Open(filepath.Join(t.TempDir(), "app.db")), &gorm.Config{Logger: logger.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool, err := db.DB()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = pool.Close() })
+	db := open(t, sqlite.Open(filepath.Join(t.TempDir(), "app.db")), &gorm.Config{})
 	if err := db.AutoMigrate(&tracedRow{}); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +88,7 @@ func TestTracer(t *testing.T) {
 		ctx := audit.WithRequest(t.Context(), audit.Request{TraceID: "header", SpanID: "caller"})
 		return context.WithValue(ctx, spanOf{}, span)
 	}
-	err = db.WithContext(within("request")).Transaction(func(tx *gorm.DB) error {
+	err := db.WithContext(within("request")).Transaction(func(tx *gorm.DB) error {
 		if err := tx.Create(&tracedRow{Name: "a"}).Error; err != nil {
 			return err
 		}

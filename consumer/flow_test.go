@@ -1,7 +1,6 @@
 package consumer_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,27 +15,15 @@ import (
 	"github.com/gormtrail/audit/consumer"
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/await"
+	"github.com/gormtrail/audit/internal/logbuffer"
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/stream"
 )
 
 // logbook is a log that tests read.
-type logbook struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+type logbook struct{ logbuffer.Buffer }
 
-func (l *logbook) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logbook) has(text string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Contains(l.b.String(), text)
-}
+func (l *logbook) has(text string) bool { return strings.Contains(l.String(), text) }
 
 // audited is a source that looks at each commit: everything up to it must be stored or buried.
 type audited struct {
@@ -301,7 +288,7 @@ func TestRun_mostArePoison_isSuspended(t *testing.T) {
 		t.Errorf("stats: %+v", s)
 	}
 	if !log.has("suspended, nothing is lost") || log.has("secret-value") {
-		t.Errorf("log:\n%s", log.b.String())
+		t.Errorf("log:\n%s", log.String())
 	}
 	stop()
 
@@ -526,7 +513,7 @@ func TestRun_oneReplica_isSaidOnce(t *testing.T) {
 			b.stream.Disconnect()
 		}
 		stop()
-		if n := strings.Count(log.b.String(), "the stream has one replica"); n != map[int]int{1: 1}[replicas] {
+		if n := strings.Count(log.String(), "the stream has one replica"); n != map[int]int{1: 1}[replicas] {
 			t.Errorf("%d replicas: said %d times", replicas, n)
 		}
 	}
@@ -558,7 +545,7 @@ func TestRun_alarms_nameTheCommand(t *testing.T) {
 		`refill="auditlog relay --spool <its spool folder> --producer p --refill 4-6"`,
 	} {
 		if !log.has(want) {
-			t.Errorf("no %s in\n%s", want, log.b.String())
+			t.Errorf("no %s in\n%s", want, log.String())
 		}
 	}
 }

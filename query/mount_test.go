@@ -1,7 +1,6 @@
 package query_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -19,24 +18,6 @@ import (
 	"github.com/gormtrail/audit/store"
 	"github.com/gormtrail/audit/store/storetest"
 )
-
-// lines collects log lines.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 func TestMount_badOptions_areAllNamed(t *testing.T) {
 	t.Parallel()

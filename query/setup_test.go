@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gormtrail/audit/event"
+	"github.com/gormtrail/audit/internal/logbuffer"
 	"github.com/gormtrail/audit/query"
 	"github.com/gormtrail/audit/store"
 )
@@ -81,12 +82,12 @@ func tokens(t testing.TB) query.Authorizer {
 // app is a Gin application with the routes mounted.
 type app struct {
 	engine *gin.Engine
-	logs   *lines
+	logs   *logbuffer.Buffer
 }
 
 func newApp(t testing.TB, s store.Searcher, change ...func(*query.Options)) *app {
 	t.Helper()
-	logs := &lines{}
+	logs := &logbuffer.Buffer{}
 	o := query.Options{Store: s, Authorizer: tokens(t), Logger: slog.New(slog.NewTextHandler(logs, nil))}
 	for _, c := range change {
 		c(&o)

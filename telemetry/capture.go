@@ -14,19 +14,15 @@ var errorKinds = []string{
 
 var captureNumbers = []number[audit.Stats]{
 	{"audit.capture.changes", "{change}", "Changes that were captured, by what became of them.", counter, func(s audit.Stats, report put) {
-		for _, v := range []struct {
-			outcome string
-			n       int64
-		}{
-			{"emitted", s.Emitted},
-			{"failed", s.Failed},
-			{"discarded", s.Discarded},
-			{"suppressed", s.Suppressed},
-			{"unchanged", s.Unchanged},
-			{"vetoed", s.Vetoed},
-		} {
-			report(float64(v.n), attribute.String("outcome", v.outcome))
-		}
+		outcomes(
+			report,
+			outcome{"emitted", s.Emitted},
+			outcome{"failed", s.Failed},
+			outcome{"discarded", s.Discarded},
+			outcome{"suppressed", s.Suppressed},
+			outcome{"unchanged", s.Unchanged},
+			outcome{"vetoed", s.Vetoed},
+		)
 	}},
 	{"audit.capture.unknown", "{record}", "Of the emitted records, those whose COMMIT was not answered.", counter, one(func(s audit.Stats) float64 { return float64(s.Unknown) })},
 	{"audit.capture.truncated", "{statement}", "Statements that changed more rows than are recorded one by one.", counter, one(func(s audit.Stats) float64 { return float64(s.Truncated) })},

@@ -19,18 +19,14 @@ var consumerNumbers = []number[consumer.Stats]{
 	}},
 	{"audit.consumer.received", "{message}", "Messages from the stream, with those that came again.", counter, one(func(s consumer.Stats) float64 { return float64(s.Received) })},
 	{"audit.consumer.settled", "{message}", "Messages that are done, by outcome: stored, in the store already, or in the dead letters because they are no record, the store refuses them, or another record has their id.", counter, func(s consumer.Stats, report put) {
-		for _, v := range []struct {
-			outcome string
-			n       int64
-		}{
-			{"stored", s.Stored},
-			{"duplicate", s.Duplicates},
-			{"undecodable", s.Undecodable},
-			{"refused", s.Refused},
-			{"conflict", s.Conflicts},
-		} {
-			report(float64(v.n), attribute.String("outcome", v.outcome))
-		}
+		outcomes(
+			report,
+			outcome{"stored", s.Stored},
+			outcome{"duplicate", s.Duplicates},
+			outcome{"undecodable", s.Undecodable},
+			outcome{"refused", s.Refused},
+			outcome{"conflict", s.Conflicts},
+		)
 	}},
 	{"audit.consumer.dead.letters", "{message}", "Messages that went into the dead letters.", counter, one(func(s consumer.Stats) float64 { return float64(s.DeadLettered) })},
 	{"audit.consumer.retries", "{record}", "Records that were sent to the store again.", counter, one(func(s consumer.Stats) float64 { return float64(s.Retries) })},

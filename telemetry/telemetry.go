@@ -81,6 +81,19 @@ func one[S any](value func(s S) float64) func(S, put) {
 	return func(s S, report put) { report(value(s)) }
 }
 
+// outcomes reports what became of things, each under its word.
+func outcomes(report put, list ...outcome) {
+	for _, o := range list {
+		report(float64(o.n), attribute.String("outcome", o.word))
+	}
+}
+
+// outcome is how often something ended like this.
+type outcome struct {
+	word string
+	n    int64
+}
+
 // yes gives 1 for true.
 func yes(b bool) float64 {
 	if b {

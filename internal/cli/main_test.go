@@ -1,14 +1,12 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -16,6 +14,8 @@ import (
 	"github.com/glebarez/sqlite"
 	"go.uber.org/goleak"
 	"gorm.io/gorm"
+
+	"github.com/gormtrail/audit/internal/logbuffer"
 )
 
 // childVariable makes the test binary the program itself, so that tests can kill one.
@@ -32,24 +32,6 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// buffer is a bytes.Buffer for several goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // result is what a run of the program has given.
 type result struct {
 	code           int
@@ -57,8 +39,8 @@ type result struct {
 }
 
 // program gives a program with these variables, and where its output goes.
-func program(variables map[string]string, args ...string) (p Program, stdout, stderr *buffer) {
-	stdout, stderr = &buffer{}, &buffer{}
+func program(variables map[string]string, args ...string) (p Program, stdout, stderr *logbuffer.Buffer) {
+	stdout, stderr = &logbuffer.Buffer{}, &logbuffer.Buffer{}
 	return Program{
 		Args: args, Stdout: stdout, Stderr: stderr,
 		LookupEnv: func(name string) (string, bool) { v, ok := variables[name]; return v, ok },

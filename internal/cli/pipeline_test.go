@@ -18,6 +18,7 @@ import (
 
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/await"
+	"github.com/gormtrail/audit/internal/logbuffer"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/store"
@@ -168,9 +169,9 @@ func (r *rig) found(t *testing.T) (ids []string) {
 }
 
 // child starts the program as a process of its own.
-func child(t *testing.T, variables map[string]string, args ...string) (cmd *exec.Cmd, stderr *buffer) {
+func child(t *testing.T, variables map[string]string, args ...string) (cmd *exec.Cmd, stderr *logbuffer.Buffer) {
 	t.Helper()
-	stderr = &buffer{}
+	stderr = &logbuffer.Buffer{}
 	cmd = exec.CommandContext(t.Context(), os.Args[0], append([]string{"--env-file="}, args...)...)
 	cmd.Env = append(os.Environ(), childVariable+"=1")
 	for name, value := range variables {

@@ -14,6 +14,7 @@ import (
 	"github.com/gormtrail/audit/event"
 	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/failpoint"
+	"github.com/gormtrail/audit/internal/logbuffer"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/stream"
 	"github.com/gormtrail/audit/stream/rabbit"
@@ -36,7 +37,7 @@ func TestConsume_activeKilled_standbyTakesOver(t *testing.T) {
 			rabbittest.Declare(t, r.source, rabbit.Limits{})
 			g := r.through(t)
 			streams := max(partitions, 1)
-			consume := func(name string) (*exec.Cmd, *buffer) {
+			consume := func(name string) (*exec.Cmd, *logbuffer.Buffer) {
 				cmd, stderr := child(t, r.variables, "consume", "--dead-letters", r.dead.Stream, "--consumer-name", name, "--batch-size", "20", "--watermarks=false")
 				await.Until(t, name+" reads", func() bool { return strings.Count(stderr.String(), "reads the stream") == streams })
 				return cmd, stderr
@@ -129,7 +130,7 @@ func TestConsume_killedAtEachStep(t *testing.T) {
 		for name, value := range r.variables {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
-		cmd.Stderr = &buffer{}
+		cmd.Stderr = &logbuffer.Buffer{}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +165,7 @@ func TestConsume_killedAtEachStep(t *testing.T) {
 		}
 	}
 	cmd := start("")
-	await.Until(t, "it reads", func() bool { return strings.Contains(cmd.Stderr.(*buffer).String(), "reads the stream") })
+	await.Until(t, "it reads", func() bool { return strings.Contains(cmd.Stderr.(*logbuffer.Buffer).String(), "reads the stream") })
 	await.Until(t, "all are in the index", func() bool { return r.count(t, 1<<40) >= len(records) })
 	terminate(t, cmd)
 	ids := r.found(t)

@@ -46,6 +46,16 @@ func RabbitMQ(t testing.TB) string {
 	return address(t, "RabbitMQ", "RABBITMQ_STREAM_URI")
 }
 
+// RabbitMQTLS is the listener of RabbitMQ with TLS, and the files that clients need.
+type RabbitMQTLS struct{ URI, CAFile, CertFile, KeyFile string }
+
+// RabbitMQWithTLS gives the listener of RabbitMQ that has TLS.
+func RabbitMQWithTLS(t testing.TB) RabbitMQTLS {
+	t.Helper()
+	of := func(variable string) string { return address(t, "RabbitMQ", variable) }
+	return RabbitMQTLS{of("RABBITMQ_STREAM_TLS_URI"), of("RABBITMQ_CA_FILE"), of("RABBITMQ_CLIENT_CERT_FILE"), of("RABBITMQ_CLIENT_KEY_FILE")}
+}
+
 // RabbitMQManagement gives the URL of RabbitMQ's management API, with user and password in it.
 func RabbitMQManagement(t testing.TB) string {
 	t.Helper()
@@ -67,16 +77,22 @@ func Name(t testing.TB, prefix string) string {
 func address(t testing.TB, server, variable string) string {
 	t.Helper()
 	v, err := lookup(server, variable)
+	Need(t, err)
+	t.Attr("server", server) // counted by internal/testsummary
+	return v
+}
+
+// Need ends the test if err, which says what it needs and is not there, is not nil: as failed if the servers are
+// required, else as skipped. It is the only place where a test may be skipped.
+func Need(t testing.TB, err error) {
+	t.Helper()
 	switch {
 	case err == nil:
-		t.Attr("server", server) // counted by internal/testsummary
-		return v
 	case Required():
 		t.Fatal(err)
 	default:
 		t.Skip(err)
 	}
-	return ""
 }
 
 // Long reports whether the full counts are asked for: make test-long sets AUDIT_TEST_LONG.

@@ -55,7 +55,11 @@ func FuzzSource(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, document)
 		}
-		h1, err1 := event.ContentHash(withoutForged(t, r))
+		own, ok := withoutForged(t, r)
+		if !ok {
+			return
+		}
+		h1, err1 := event.ContentHash(own)
 		h2, err2 := event.ContentHash(back)
 		if err1 != nil || err2 != nil || h1 != h2 {
 			t.Errorf("another record comes back: %v %v\n%s\n%s", err1, err2, encoded, document)
@@ -63,12 +67,13 @@ func FuzzSource(f *testing.F) {
 	})
 }
 
-// withoutForged is r without members that have the names of derived fields.
-func withoutForged(t *testing.T, r event.Record) event.Record {
+// withoutForged is r without members that have the names of derived fields; ok is false if r has a value without an
+// encoding, which is none to compare.
+func withoutForged(t *testing.T, r event.Record) (_ event.Record, ok bool) {
 	t.Helper()
 	data, err := event.Encode(r)
 	if err != nil {
-		t.Skip() // a value that has no encoding is none to compare
+		return r, false
 	}
 	if data, err = withoutDerived(data); err != nil {
 		t.Fatal(err)
@@ -76,7 +81,7 @@ func withoutForged(t *testing.T, r event.Record) event.Record {
 	if r, err = event.Decode(data); err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return r, true
 }
 
 func TestRecordIn_writtenAnew(t *testing.T) {

@@ -216,30 +216,18 @@ func TestFirstOfSeveralHosts_thatAnswers(t *testing.T) {
 	p.Close()
 }
 
-// tlsVariable gives an environment variable of the server's TLS listener.
-func tlsVariable(t *testing.T, name string) string {
-	t.Helper()
-	value := os.Getenv(name)
-	if value == "" {
-		if testservers.Required() {
-			t.Fatalf("%s is not set", name)
-		}
-		t.Skipf("%s is not set", name)
-	}
-	return value
-}
-
 // TestTLS_ofBothSides: the server looks at the certificate of the client, which all of a pipeline shows.
 func TestTLS_ofBothSides(t *testing.T) {
 	t.Parallel()
-	plain, err := rabbit.ConfigFromURI(tlsVariable(t, "RABBITMQ_STREAM_TLS_URI"))
+	server := testservers.RabbitMQWithTLS(t)
+	plain, err := rabbit.ConfigFromURI(server.URI)
 	if err != nil {
 		t.Fatal(err)
 	}
 	with := func(certificate, key string) rabbit.Config {
 		config, err := rabbit.ConfigFromEnv(func(name string) string {
 			return map[string]string{
-				"RABBITMQ_STREAM_TLS": "true", "RABBITMQ_STREAM_CA_FILE": tlsVariable(t, "RABBITMQ_CA_FILE"),
+				"RABBITMQ_STREAM_TLS": "true", "RABBITMQ_STREAM_CA_FILE": server.CAFile,
 				"RABBITMQ_STREAM_CERT_FILE": certificate, "RABBITMQ_STREAM_KEY_FILE": key,
 				"RABBITMQ_STREAM_HOST": plain.Host, "RABBITMQ_STREAM_PORT": strconv.Itoa(plain.Port),
 				"RABBITMQ_STREAM_USER": plain.User, "RABBITMQ_STREAM_PASSWORD": plain.Password,
@@ -250,7 +238,7 @@ func TestTLS_ofBothSides(t *testing.T) {
 		}
 		return config
 	}
-	config := with(tlsVariable(t, "RABBITMQ_CLIENT_CERT_FILE"), tlsVariable(t, "RABBITMQ_CLIENT_KEY_FILE"))
+	config := with(server.CertFile, server.KeyFile)
 	config.Stream = testservers.Name(t, "t_audit_")
 	rabbittest.Declare(t, config, rabbit.Limits{})
 	fill(t, config, 10, 10)
@@ -267,7 +255,7 @@ func TestTLS_ofBothSides(t *testing.T) {
 		read += len(messages)
 	}
 
-	stranger := with(forged(t, tlsVariable(t, "RABBITMQ_CA_FILE")))
+	stranger := with(forged(t, server.CAFile))
 	stranger.Stream = config.Stream
 	if _, err := rabbit.NewSource(t.Context(), stranger, "group", stream.SourceOptions{}); err == nil || !strings.Contains(err.Error(), "TLS") {
 		t.Errorf("a certificate that nobody vouches for: %v, want an error of TLS", err)
@@ -315,12 +303,13 @@ func forged(t *testing.T, authority string) (certificate, key string) {
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	config, err := rabbit.ConfigFromURI(tlsVariable(t, "RABBITMQ_STREAM_TLS_URI"))
+	server := testservers.RabbitMQWithTLS(t)
+	config, err := rabbit.ConfigFromURI(server.URI)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.Stream = testservers.Name(t, "t_audit_")
-	authority, err := os.ReadFile(tlsVariable(t, "RABBITMQ_CA_FILE"))
+	authority, err := os.ReadFile(server.CAFile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package alerts_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -9,7 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 	"github.com/gormtrail/audit/accounting"
 	"github.com/gormtrail/audit/internal/await"
 	"github.com/gormtrail/audit/internal/cli"
+	"github.com/gormtrail/audit/internal/logbuffer"
 	"github.com/gormtrail/audit/internal/rabbittest"
 	"github.com/gormtrail/audit/internal/testservers"
 	"github.com/gormtrail/audit/outbox"
@@ -29,24 +28,6 @@ import (
 	"github.com/gormtrail/audit/stream/rabbit"
 	"github.com/gormtrail/audit/telemetry"
 )
-
-// output is what a program writes, for several goroutines.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
 
 var listens = regexp.MustCompile(`says how it is.* listen=(\S+)`)
 
@@ -58,9 +39,9 @@ func auditlog(t *testing.T, variables map[string]string, args ...string) (addres
 }
 
 // auditlogSays also gives what it says.
-func auditlogSays(t *testing.T, variables map[string]string, args ...string) (address string, said *output) {
+func auditlogSays(t *testing.T, variables map[string]string, args ...string) (address string, said *logbuffer.Buffer) {
 	t.Helper()
-	said = &output{}
+	said = &logbuffer.Buffer{}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)
 	go func() {

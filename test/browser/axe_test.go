@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/gormtrail/audit/internal/testservers"
 )
 
 // axe gives axe-core from the package that scripts/services.sh install axe gets.
@@ -52,12 +54,7 @@ type violation struct {
 func TestAccessibility_axeFindsNothingSerious(t *testing.T) {
 	t.Parallel()
 	source, err := axe()
-	if err != nil {
-		if os.Getenv("AUDIT_TEST_SERVERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testservers.Need(t, err)
 	now := time.Now()
 	a := newApp(t, slices.Concat(trail(now), family(now), batchRecords(now)))
 	tb := newTab(t, a.url)

@@ -22,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/gin-gonic/gin"
+
+	"github.com/gormtrail/audit/internal/testservers"
 )
 
 // allocator starts one Chromium for all tests of the package.
@@ -87,12 +89,7 @@ type tab struct {
 func newTab(t *testing.T, base string) *tab {
 	t.Helper()
 	browser, err := allocator()
-	if err != nil {
-		if os.Getenv("AUDIT_TEST_SERVERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	testservers.Need(t, err)
 	tb := &tab{t: t, url: base}
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(tb.watch))
 	if err := chromedp.Do(ctx); err != nil { // the first one must not have a time-out
@@ -251,6 +248,15 @@ func (tb *tab) signIn() {
 	tb.typeInto("#token", token)
 	tb.click(".card button.primary")
 	tb.wait("document.querySelector('#results tr[data-id], #results .state') && !document.querySelector('.histogram[aria-busy], .facets[aria-busy]')")
+}
+
+// signedIn opens a tab in which the token was given; before that the application answers 401.
+func signedIn(t *testing.T, a *app) *tab {
+	t.Helper()
+	tb := newTab(t, a.url)
+	tb.allow("401")
+	tb.signIn()
+	return tb
 }
 
 func (tb *tab) size(width, height int64) {

@@ -14,9 +14,7 @@ const counted = "document.querySelector('.facets section') && !document.querySel
 func TestFacets_countFilterAndExclude(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.wait(counted)
 	tb.picture("facets")
 	if got := tb.texts(`.facets [data-field=object_type] .facet`); len(got) != 5 || got[0] != "customer 60" {
@@ -58,9 +56,7 @@ func TestFacets_countFilterAndExclude(t *testing.T) {
 func TestRecord_valueFiltersAndExcludes(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.open("/audit/?action=CHANGE&record=" + richRecord)
 	tb.wait("document.querySelector('#record-title') && " + quiet)
 	tb.click(`[data-field=object_type] a[data-param=object_type]`)
@@ -77,9 +73,7 @@ func TestRecord_valueFiltersAndExcludes(t *testing.T) {
 func TestHistogram_brush(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.wait(counted + " && document.querySelectorAll('.bars .bar').length > 20")
 	// The mouse chooses from a quarter to the half of the time.
 	tb.run(script(`(() => {

@@ -63,9 +63,7 @@ func TestHostileValues_areShownAsText(t *testing.T) {
 		records = append(records, hostileRecord(i, v, now))
 	}
 	a := newApp(t, records)
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.wait(fmt.Sprintf("document.querySelectorAll('tr[data-id]').length === %d", len(hostile)))
 	tb.picture("list")
 	calm := func(where string) {
@@ -151,9 +149,7 @@ func TestHostileValues_ofAMegabyte(t *testing.T) {
 		LogID: "huge", Timestamp: now, Action: event.ActionChange, ObjectType: "customer", ObjectID: "1", ObjectRepr: huge, FullName: huge, UserAgent: huge, Reason: huge,
 		Changes: []event.Change{{Field: "notes", Type: event.TypeString, Old: raw(huge), New: raw(huge + "!")}}, ChangeMessage: event.TextMessage("changed"), Extra: map[string]any{"more": huge},
 	}})
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.wait("document.querySelector('tr[data-id=huge]') && " + counted)
 	tb.run(script("document.querySelector('tr[data-id=huge] a.open').click()"))
 	tb.wait("document.querySelector('#record-title') && document.querySelector('.changes .new button')")

@@ -46,9 +46,7 @@ func TestLanguage_ofAFile(t *testing.T) {
 	t.Parallel()
 	files := fstest.MapFS{"pl.json": {Data: []byte(`{"@name": "Polski", "Who": "<b>Kto</b>", "{n} record|{n} records": "{n} rekord|{n} rekordy|{n} rekordów|{n} rekordu"}`)}}
 	a := newApp(t, trail(time.Now()), func(o *viewer.Options) { o.Languages = files })
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	if got := strings.Join(tb.texts("select.language option"), ","); got != "English,Polski,Tiếng Việt" {
 		t.Errorf("the languages are %s", got)
 	}

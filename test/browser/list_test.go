@@ -20,9 +20,7 @@ const quiet = "document.querySelector('#results') && !document.querySelector('#r
 func TestFilters_areInTheAddress_andBackWorks(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	search := func() string { return tb.eval("decodeURIComponent(location.search)") }
 
 	tb.click(`.chip[data-action="CHANGE"]`)
@@ -80,9 +78,7 @@ func TestDays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.click(`.chip[data-back="6"]`)
 	tb.wait("location.search.startsWith('?from_date=') && " + quiet)
 	if got, want := tb.eval("location.search"), "?from_date="+now.In(zone).AddDate(0, 0, -6).Format("2006-01-02"); got != want {
@@ -103,9 +99,7 @@ func TestDays(t *testing.T) {
 func TestPages_byCursor(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	ids := func() string {
 		return tb.eval("[...document.querySelectorAll('tr[data-id]')].map((e) => e.dataset.id).join()")
 	}
@@ -149,9 +143,7 @@ func TestPages_byCursor(t *testing.T) {
 func TestStates(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.open("/audit/?user_id=nobody&search_term=zzz&from_date=2026-01-01")
 	tb.wait("document.querySelector('.state')")
 	tb.picture("empty")
@@ -191,9 +183,7 @@ func TestStates(t *testing.T) {
 func TestStates_nothingRecordedYet(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, nil)
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.wait("document.querySelector('.state')")
 	if got := strings.Join(tb.texts(".state h2"), " "); got != "Nothing is recorded yet" {
 		t.Errorf("the page says %q", got)

@@ -44,9 +44,7 @@ const lowContrast = `(() => {
 func TestLook_lightDarkAndPhone(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	backgrounds := map[string]bool{}
 	for _, dark := range []bool{false, true} {
 		for _, size := range [][2]int64{{1440, 1000}, {900, 900}, {390, 844}} {

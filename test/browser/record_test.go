@@ -17,9 +17,7 @@ const richRecord = "019ac000-0000-7000-8000-000000000001"
 func TestRecord_changeTable(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.click("tr[data-id] a.open")
 	tb.wait("document.querySelector('#record-title')")
 	tb.picture("detail")
@@ -133,9 +131,7 @@ func TestRecord_oneSided_andText(t *testing.T) {
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	a := newApp(t, trail(time.Now()))
-	tb := newTab(t, a.url)
-	tb.allow("401")
-	tb.signIn()
+	tb := signedIn(t, a)
 	tb.key("/")
 	if got := tb.eval("document.activeElement.name"); got != "search_term" {
 		t.Errorf("/ leads to %q", got)
