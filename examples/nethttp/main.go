@@ -41,6 +41,7 @@ func main() {
 }
 
 func run(address string) error {
+	gin.SetMode(gin.ReleaseMode)
 	db, err := gorm.Open(sqlite.Open(":memory:"), &gorm.Config{})
 	if err != nil {
 		return err
@@ -54,8 +55,13 @@ func run(address string) error {
 	return server.ListenAndServe()
 }
 
-// New gives the application with its trail.
+// New gives the application with its trail. The database in memory is that of one connection.
 func New(db *gorm.DB) (http.Handler, error) {
+	pool, err := db.DB()
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(1)
 	if err := errors.Join(db.AutoMigrate(&Customer{}), db.Use(audit.Plugin), audit.Register(&Customer{})); err != nil {
 		return nil, err
 	}
@@ -104,7 +110,6 @@ func api(db *gorm.DB) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	gin.SetMode(gin.ReleaseMode)
 	router := gin.New()
 	return router, query.Mount(router.Group("/api/audit-logs"), query.Options{Store: trail, Authorizer: may})
 }

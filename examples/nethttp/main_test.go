@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/glebarez/sqlite"
@@ -47,4 +48,30 @@ func TestNew_theChangeIsInTheTrail(t *testing.T) {
 			t.Errorf("%d, no %s in %s", w.Code, want, w.Body)
 		}
 	}
+}
+
+// TestNew_manyAtOnce: a pool that opens a second connection would give it another, empty database.
+func TestNew_manyAtOnce(t *testing.T) {
+	t.Parallel()
+	db, err := gorm.Open(sqlite.Open(":memory:"), &gorm.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := New(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/customers/1", strings.NewReader(`{"phone":"0902"}`))
+			r.SetBasicAuth("jane", "secret")
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != http.StatusNoContent {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	all.Wait()
 }
